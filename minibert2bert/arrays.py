@@ -64,11 +64,14 @@ def add_params(first: Params, second: Params) -> Params:
 def sum_shared(gradients: Mapping[str, Array], params: Mapping[str, Array]) -> dict[str, Array]:
     """Give an array with several names one gradient, the sum, under its first name.
 
-    params decides what is shared: two names share when they hold the same array.
+    params decides what is shared: two names share when they hold the same array. A parameter
+    without a gradient, such as a pooler that nothing reads, is left out.
     """
     first_names: dict[int, str] = {}
     summed: dict[str, Array] = {}
     for name, array in params.items():
+        if name not in gradients:
+            continue
         first = first_names.setdefault(id(array), name)
         summed[first] = summed[first] + gradients[name] if first in summed else gradients[name]
     return summed

@@ -13,19 +13,23 @@ from contextvars import ContextVar
 
 from minibert2bert.arrays import Array
 
-_arrays: ContextVar[dict[str, Array] | None] = ContextVar("recorded arrays", default=None)
+_open: ContextVar[tuple[dict[str, Array], ...]] = ContextVar("open recordings", default=())
 _scopes: ContextVar[tuple[str, ...]] = ContextVar("open scopes", default=())
 
 
 @contextmanager
-def recording() -> Iterator[dict[str, Array]]:
-    """Collect what record() is given inside the block: a dict from full dotted name to array."""
+def recording(active: bool = True) -> Iterator[dict[str, Array]]:
+    """Collect what record() is given inside the block: a dict from full dotted name to array.
+
+    Args:
+        active: False leaves the dict empty, and costs nothing.
+    """
     arrays: dict[str, Array] = {}
-    token = _arrays.set(arrays)
+    token = _open.set((*_open.get(), arrays) if active else _open.get())
     try:
         yield arrays
     finally:
-        _arrays.reset(token)
+        _open.reset(token)
 
 
 @contextmanager
@@ -39,7 +43,13 @@ def scope(name: str) -> Iterator[None]:
 
 
 def record(name: str, array: Array) -> None:
-    """Hand array to the open recording, if there is one, under the open scopes and name."""
-    arrays = _arrays.get()
-    if arrays is not None:
+    """Hand array to the open recordings, if there are any, under the open scopes and name."""
+    for arrays in _open.get():
         arrays[".".join((*_scopes.get(), name))] = array
+
+
+def recorded(arrays: dict[str, Array], prefix: str, ending: str) -> tuple[Array, ...]:
+    """Select the arrays whose names start and end like this, in the order of recording."""
+    return tuple(
+        a for name, a in arrays.items() if f".{name}".endswith(ending) and name.startswith(prefix)
+    )

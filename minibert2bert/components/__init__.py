@@ -1,0 +1,1 @@
+"""The mathematics: one component a file, forward and backward together."""

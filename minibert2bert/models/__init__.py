@@ -1,0 +1,1 @@
+"""Components wired into the published architectures."""

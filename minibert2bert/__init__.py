@@ -1,0 +1,1 @@
+"""BERT-warm-started encoder-decoder models in NumPy, every gradient written out."""

@@ -1,0 +1,126 @@
+"""Multi-head attention: self, causal and cross."""
+
+import numpy as np
+
+from minibert2bert.arrays import Array, Backward, Params
+from minibert2bert.components.linear import linear
+from minibert2bert.components.relative_positions import relative_attention
+from minibert2bert.components.scaled_dot_product import scaled_dot_product_attention
+from minibert2bert.components.settings import Settings
+
+
+def split_heads(x: Array, heads: int) -> Array:
+    """Cut each position's vector into one piece a head: (B, T, H) to (B, N, T, D)."""
+    return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+
+
+def merge_heads(x: Array) -> Array:
+    """Put the heads' pieces side by side again: (B, N, T, D) to (B, T, H)."""
+    swapped = x.swapaxes(1, 2)
+    return swapped.reshape(*swapped.shape[:2], -1)
+
+
+def attention_heads(
+    params: Params,
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None,
+    config: Settings,
+    rng: np.random.Generator | None = None,
+    head_mask: Array | None = None,
+) -> tuple[Array, Backward]:
+    """Attend in every head, with relative positions if the checkpoint has a table of them.
+
+    Args:
+        params: of the attention; of them only distance_embedding (2 P - 1, D), if it is there
+        query: (B, N, T, D)
+        key: (B, N, S, D)
+        value: (B, N, S, D)
+        mask: bool, broadcasts to (B, N, T, S), True where a query may look; None hides nothing.
+        config: attention_probs_dropout_prob, position_embedding_type, zero_fully_masked
+        rng: source of the dropout mask; None switches dropout off.
+        head_mask: (N,), a factor for the weights of each head
+
+    Returns:
+        context: (B, N, T, D)
+        backward: dcontext -> dparams (empty without a table), dquery, dkey, dvalue
+    """
+    if "distance_embedding" not in params:
+        rate = config.attention_probs_dropout_prob
+        context, plain_backward = scaled_dot_product_attention(
+            query, key, value, mask, rate, rng, head_mask, config.zero_fully_masked
+        )
+
+        def without_table(dcontext: Array) -> tuple[Params, Array, Array, Array]:
+            return {}, *plain_backward(dcontext)
+
+        return context, without_table
+    context, relative_backward = relative_attention(
+        params["distance_embedding"], query, key, value, mask, config, rng, head_mask
+    )
+
+    def backward(dcontext: Array) -> tuple[Params, Array, Array, Array]:
+        dtable, dquery, dkey, dvalue = relative_backward(dcontext)
+        return {"distance_embedding": dtable}, dquery, dkey, dvalue
+
+    return context, backward
+
+
+def multi_head_attention(
+    params: Params,
+    hidden_states: Array,
+    key_value_states: Array,
+    mask: Array | None,
+    config: Settings,
+    rng: np.random.Generator | None = None,
+    head_mask: Array | None = None,
+) -> tuple[Array, Backward]:
+    """Attend from hidden_states to key_value_states with N heads in parallel.
+
+    head_n = attention(x W_n^Q, z W_n^K, z W_n^V), context = concat(head_1, ..., head_N)
+    (Vaswani et al., 2017, section 3.2.2; the output projection W^O is in add_and_norm)
+
+    Self-attention passes the same array twice, cross-attention the encoder's states second.
+
+    Args:
+        params: query, key and value, each a linear (H, H);
+            with relative positions also distance_embedding (2 P - 1, D)
+        hidden_states: (B, T, H)
+        key_value_states: (B, S, H)
+        mask: bool, broadcasts to (B, N, T, S), True where a query may look; None hides nothing.
+        config: num_attention_heads, attention_probs_dropout_prob, position_embedding_type,
+            zero_fully_masked
+        rng: source of the dropout mask; None switches dropout off.
+        head_mask: (N,), a factor for the weights of each head
+
+    Returns:
+        context: (B, T, H)
+        backward: dcontext -> dparams, dhidden_states, dkey_value_states
+    """
+    heads = config.num_attention_heads
+    query, query_backward = linear(params["query"], hidden_states)
+    key, key_backward = linear(params["key"], key_value_states)
+    value, value_backward = linear(params["value"], key_value_states)
+    context, attention_backward = attention_heads(
+        params,
+        split_heads(query, heads),
+        split_heads(key, heads),
+        split_heads(value, heads),
+        mask,
+        config,
+        rng,
+        head_mask,
+    )
+
+    def backward(dcontext: Array) -> tuple[Params, Array, Array]:
+        dparams, *dheads = attention_backward(split_heads(dcontext, heads))
+        dquery, dkey, dvalue = (merge_heads(dhead) for dhead in dheads)
+        dquery_params, dhidden_states = query_backward(dquery)
+        dkey_params, dstates_by_key = key_backward(dkey)
+        dvalue_params, dstates_by_value = value_backward(dvalue)
+        dparams = {"query": dquery_params, "key": dkey_params, "value": dvalue_params, **dparams}
+        # The states are used twice, so their gradients add up.
+        return dparams, dhidden_states, dstates_by_key + dstates_by_value
+
+    return merge_heads(context), backward

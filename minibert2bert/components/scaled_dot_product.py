@@ -1,0 +1,115 @@
+"""Attention of one query on many keys: compare, softmax, average."""
+
+import math
+
+import numpy as np
+
+from minibert2bert.arrays import Array, Backward
+from minibert2bert.components.dropout import dropout
+from minibert2bert.components.softmax import masked_softmax
+from minibert2bert.recording import record
+
+
+def scaled_dot_product(query: Array, key: Array) -> tuple[Array, Backward]:
+    """Score how well each query fits each key.
+
+    scores = Q K^T / sqrt(D)
+    (Vaswani et al., 2017, the argument of the softmax in equation 1)
+
+    Args:
+        query: (B, N, T, D)
+        key: (B, N, S, D)
+
+    Returns:
+        scores: (B, N, T, S)
+        backward: dscores -> dquery, dkey
+    """
+    # Scaling the queries costs T * D products, scaling the scores T * S.
+    scale = 1 / math.sqrt(query.shape[-1])
+    scaled = query * scale
+    scores = scaled @ key.swapaxes(-1, -2)
+
+    def backward(dscores: Array) -> tuple[Array, Array]:
+        return (dscores @ key) * scale, dscores.swapaxes(-1, -2) @ scaled
+
+    return scores, backward
+
+
+def attend(
+    scores: Array,
+    value: Array,
+    mask: Array | None,
+    rate: float = 0.0,
+    rng: np.random.Generator | None = None,
+    head_mask: Array | None = None,
+    zero_fully_masked: bool = False,
+) -> tuple[Array, Backward]:
+    """Average the values, weighted by the softmax of the scores.
+
+    context = dropout(softmax(scores)) V
+    (Vaswani et al., 2017, equation 1; after dropout the rows are not scaled back to sum 1)
+
+    Args:
+        scores: (B, N, T, S)
+        value: (B, N, S, D)
+        mask: bool, broadcasts to (B, N, T, S), True where a query may look; None hides nothing.
+        rate: dropout probability of an attention weight, in [0, 1)
+        rng: source of the dropout mask; None switches dropout off.
+        head_mask: (N,), a factor for the weights of each head, applied after dropout
+        zero_fully_masked: a query that sees nothing gets zeros, not the mean of all values.
+
+    Returns:
+        context: (B, N, T, D)
+        backward: dcontext -> dscores, dvalue
+    """
+    probs, softmax_backward = masked_softmax(scores, mask, zero_fully_masked)
+    dropped, dropout_backward = dropout(probs, rate, rng)
+    weights = dropped if head_mask is None else dropped * head_mask[:, None, None]
+    record("probs", weights)
+
+    def backward(dcontext: Array) -> tuple[Array, Array]:
+        dweights = dcontext @ value.swapaxes(-1, -2)
+        ddropped = dweights if head_mask is None else dweights * head_mask[:, None, None]
+        return softmax_backward(dropout_backward(ddropped)), weights.swapaxes(-1, -2) @ dcontext
+
+    return weights @ value, backward
+
+
+def scaled_dot_product_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None,
+    rate: float = 0.0,
+    rng: np.random.Generator | None = None,
+    head_mask: Array | None = None,
+    zero_fully_masked: bool = False,
+) -> tuple[Array, Backward]:
+    """Attend with every query to the keys that the mask leaves, and mix their values.
+
+    context = softmax(Q K^T / sqrt(D)) V
+    (Vaswani et al., 2017, equation 1)
+
+    Args:
+        query: (B, N, T, D)
+        key: (B, N, S, D)
+        value: (B, N, S, D)
+        mask: bool, broadcasts to (B, N, T, S), True where a query may look; None hides nothing.
+        rate: dropout probability of an attention weight, in [0, 1)
+        rng: source of the dropout mask; None switches dropout off.
+        head_mask: (N,), a factor for the weights of each head, applied after dropout
+        zero_fully_masked: a query that sees nothing gets zeros, not the mean of all values.
+
+    Returns:
+        context: (B, N, T, D)
+        backward: dcontext -> dquery, dkey, dvalue
+    """
+    scores, scores_backward = scaled_dot_product(query, key)
+    context, attend_backward = attend(scores, value, mask, rate, rng, head_mask, zero_fully_masked)
+
+    def backward(dcontext: Array) -> tuple[Array, Array, Array]:
+        dscores, dvalue = attend_backward(dcontext)
+        dquery, dkey = scores_backward(dscores)
+        return dquery, dkey, dvalue
+
+    return context, backward

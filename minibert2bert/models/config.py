@@ -1,0 +1,244 @@
+"""Configs: what the checkpoints' config.json says."""
+
+import dataclasses
+import difflib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from minibert2bert.components.activations import activation
+
+POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
+
+
+@dataclass
+class ModelConfig:
+    """What all configs can do: come from a dict or a folder, and go back there.
+
+    Attributes:
+        other: keys of the file that this package does not use; kept, readable as attributes
+            and written back
+    """
+
+    model_type: ClassVar[str]
+    other: dict[str, Any] = field(default_factory=dict, kw_only=True, repr=False)
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any], **overrides: Any) -> Self:
+        """Build a config from the contents of a config.json.
+
+        Args:
+            settings: the file's keys and values
+            overrides: fields to use instead of the file's
+
+        Raises:
+            ValueError: if an override is no field of this config; the message names the closest.
+        """
+        names = [f.name for f in dataclasses.fields(cls) if f.name != "other"]
+        for name in overrides:
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise ValueError(f"{cls.__name__} has no setting {name!r}{hint}")
+        known = {name: settings[name] for name in names if name in settings}
+        unknown = {k: v for k, v in settings.items() if k not in (*names, "model_type")}
+        return cls(**{**known, **overrides}, other=unknown)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **overrides: Any) -> Self:
+        """Read a folder's config.json.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if it is not JSON, or belongs to another model type.
+        """
+        settings = read_config(folder)
+        found = settings.get("model_type", cls.model_type).replace("_", "-")
+        if found != cls.model_type:
+            raise ValueError(
+                f"{cls.__name__} reads model_type {cls.model_type!r}, but "
+                f"{Path(folder) / 'config.json'} says {found!r}; use the class of that type"
+            )
+        return cls.from_dict(settings, **overrides)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contents of a config.json; what has its default is written too."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del fields["other"]
+        return {**self.other, "model_type": self.model_type, **fields}
+
+    def to_json(self) -> str:
+        """Return the text of a config.json."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def __getattr__(self, name: str) -> Any:
+        other = self.__dict__.get("other", {})
+        if name in other:
+            return other[name]
+        raise AttributeError(f"{type(self).__name__} has no setting {name!r}")
+
+
+@dataclass
+class BertGenerationConfig(ModelConfig):
+    """The settings of a BertGeneration encoder or decoder, with the reference's defaults.
+
+    zero_fully_masked is this package's own: whether a query that sees nothing gets zeros
+    instead of the mean of all values.
+    """
+
+    model_type: ClassVar[str] = "bert-generation"
+
+    vocab_size: int = 50358
+    hidden_size: int = 1024
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 16
+    intermediate_size: int = 4096
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 2
+    eos_token_id: int | None = 1
+    position_embedding_type: str = "absolute"
+    use_cache: bool = True
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
+    zero_fully_masked: bool = False
+
+    def __post_init__(self) -> None:
+        activation(self.hidden_act)
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size must be a multiple of num_attention_heads, got {self.hidden_size} "
+                f"and {self.num_attention_heads}"
+            )
+        if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
+            raise ValueError(
+                f"position_embedding_type must be one of {POSITION_EMBEDDING_TYPES}, "
+                f"got {self.position_embedding_type!r}"
+            )
+        if self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
+            raise ValueError(
+                f"pad_token_id must be below vocab_size {self.vocab_size}, got {self.pad_token_id}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contents of a config.json, without this package's own settings if unused."""
+        settings = super().to_dict()
+        if not self.zero_fully_masked:
+            del settings["zero_fully_masked"]
+        return settings
+
+
+CONFIGS: dict[str, type[ModelConfig]] = {BertGenerationConfig.model_type: BertGenerationConfig}
+
+
+def config_from_dict(settings: dict[str, Any], **overrides: Any) -> ModelConfig:
+    """Build the config of a part from its dict, choosing the class by model_type.
+
+    Raises:
+        ValueError: if the type is unknown; the message lists the known ones and the closest.
+    """
+    model_type = settings.get("model_type")
+    if model_type not in CONFIGS:
+        close = difflib.get_close_matches(str(model_type), CONFIGS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown model_type {model_type!r}, known are {sorted(CONFIGS)}{hint}")
+    return CONFIGS[model_type].from_dict(settings, **overrides)
+
+
+@dataclass
+class EncoderDecoderConfig(ModelConfig):
+    """Two configs, and what belongs to the pair.
+
+    Attributes:
+        encoder: config of the encoder, or its dict
+        decoder: config of the decoder, or its dict
+        pad_token_id: fills up shorter rows
+        decoder_start_token_id: the decoder's first token
+        bos_token_id: the tokenizer's first token; the start token where that is unset
+        eos_token_id: ends a text
+        is_encoder_decoder: always True
+    """
+
+    model_type: ClassVar[str] = "encoder-decoder"
+
+    encoder: Any = None
+    decoder: Any = None
+    pad_token_id: int | None = None
+    decoder_start_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    is_encoder_decoder: bool = True
+
+    def __post_init__(self) -> None:
+        for part in ("encoder", "decoder"):
+            config = getattr(self, part)
+            if isinstance(config, dict):
+                setattr(self, part, config_from_dict(config))
+            elif not isinstance(config, ModelConfig):
+                raise ValueError(
+                    f"EncoderDecoderConfig needs the {part}'s config, got {config!r}; use "
+                    "EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)"
+                )
+
+    @classmethod
+    def from_encoder_decoder_configs(
+        cls, encoder: ModelConfig, decoder: ModelConfig, **settings: Any
+    ) -> Self:
+        """Pair two configs; the decoder's copy becomes a decoder with cross-attention."""
+        decoder = decoder.replace(is_decoder=True, add_cross_attention=True)
+        return cls.from_dict({"encoder": encoder, "decoder": decoder}, **settings)
+
+    def required_id(self, name: str, of_tokenizer: str) -> int:
+        """Return a token id that must be set.
+
+        Args:
+            name: of the setting
+            of_tokenizer: the tokenizer's attribute that usually has it
+
+        Raises:
+            ValueError: if it is None; the message gives the line to write.
+        """
+        token_id = getattr(self, name)
+        if token_id is None:
+            raise ValueError(
+                f"config.{name} must be set, got None; "
+                f"write model.config.{name} = tokenizer.{of_tokenizer}"
+            )
+        return int(token_id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contents of a config.json, with both parts' inside."""
+        parts = {"encoder": self.encoder.to_dict(), "decoder": self.decoder.to_dict()}
+        return {**super().to_dict(), **parts}
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """Read a folder's config.json as a dict.
+
+    Raises:
+        FileNotFoundError: if there is none; the message lists what is there.
+        ValueError: if it is not a JSON object.
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        found = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else None
+        content = "there is no such folder" if found is None else f"it holds {found or 'nothing'}"
+        raise FileNotFoundError(f"{folder} must be a model's folder with config.json; {content}")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not readable as JSON ({error}); copy the file again") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(settings).__name__}")
+    return settings

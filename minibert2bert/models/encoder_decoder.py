@@ -1,0 +1,355 @@
+"""EncoderDecoderModel: an encoder reads, a decoder looks at what was read and writes."""
+
+from typing import Any
+
+import numpy as np
+
+from minibert2bert.arrays import Array, Backward, Params, add_params, flatten
+from minibert2bert.components.linear import linear
+from minibert2bert.components.loss import IGNORE, cross_entropy, shift_tokens_right
+from minibert2bert.components.masks import mask_from_labels
+from minibert2bert.device import to_device
+from minibert2bert.models.cache import KeyValueCache
+from minibert2bert.models.config import EncoderDecoderConfig
+from minibert2bert.models.inputs import ArrayLike, check_labels
+from minibert2bert.models.outputs import BaseModelOutput, Seq2SeqLMOutput
+from minibert2bert.models.pairing import (
+    DECODERS,
+    ENCODERS,
+    PROJECTION,
+    check_decoder,
+    check_encoder,
+    projection_shapes,
+    split_keywords,
+)
+from minibert2bert.models.pretrained import PretrainedModel, initial_parameters
+from minibert2bert.models.transformer import CausalLM, Transformer
+from minibert2bert.recording import scope
+
+
+class EncoderDecoderModel(PretrainedModel):
+    """A sequence-to-sequence model made of an encoder and a decoder with cross-attention.
+
+    Attributes:
+        config: an EncoderDecoderConfig
+        encoder: the encoder as a model of its own; shares its parameters with this one
+        decoder: the decoder, likewise
+        params: encoder, decoder and, where their widths differ, enc_to_dec_proj
+    """
+
+    config_class = EncoderDecoderConfig
+    config: EncoderDecoderConfig
+
+    def __init__(
+        self,
+        config: EncoderDecoderConfig | None = None,
+        encoder: Transformer | None = None,
+        decoder: CausalLM | None = None,
+        rng: np.random.Generator | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        """Make a fresh model from a config, or join two ready parts.
+
+        Args:
+            config: of the pair; taken from the parts if it is not given
+            encoder: a model without a head
+            decoder: a model with a head and cross-attention
+            rng: source of the weights of what is fresh; None takes a fresh one.
+            dtype: "float32" or "float64", of what is fresh
+
+        Raises:
+            ValueError: if there is neither a config nor both parts, or they do not fit.
+        """
+        if config is None:
+            if encoder is None or decoder is None:
+                raise ValueError("give a config, or both an encoder and a decoder")
+            check_decoder(decoder)
+            config = EncoderDecoderConfig.from_encoder_decoder_configs(
+                encoder.config, decoder.config
+            )
+        rng = rng if rng is not None else np.random.default_rng()
+        self.config = config
+        self.load_report = None
+        self.encoder = encoder or ENCODERS[config.encoder.model_type](config.encoder, rng, dtype)
+        self.decoder = decoder or DECODERS[config.decoder.model_type](config.decoder, rng, dtype)
+        check_encoder(self.encoder)
+        check_decoder(self.decoder)
+        shapes = projection_shapes(config)
+        fresh = initial_parameters(shapes, config.decoder, rng, dtype)
+        projection = {name.split(".")[1]: array for name, array in fresh.items()}
+        self._join({PROJECTION: projection} if projection else {})
+
+    @classmethod
+    def parameter_shapes(cls, config: EncoderDecoderConfig) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter that this config asks for."""
+        encoder = ENCODERS[config.encoder.model_type].parameter_shapes(config.encoder)
+        decoder = DECODERS[config.decoder.model_type].parameter_shapes(config.decoder)
+        return {
+            **{f"encoder.{name}": shape for name, shape in encoder.items()},
+            **{f"decoder.{name}": shape for name, shape in decoder.items()},
+            **projection_shapes(config),
+        }
+
+    def __call__(
+        self,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        decoder_input_ids: ArrayLike | None = None,
+        decoder_attention_mask: ArrayLike | None = None,
+        encoder_outputs: Any = None,
+        past_key_values: KeyValueCache | None = None,
+        inputs_embeds: Array | None = None,
+        decoder_inputs_embeds: Array | None = None,
+        labels: ArrayLike | None = None,
+        use_cache: bool = False,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool = True,
+        **others: Any,
+    ) -> Any:
+        """Read a batch and score every word at every position of the decoder's input.
+
+        Args:
+            input_ids: int (B, S)
+            attention_mask: (B, S), 1 for a token, 0 for padding; None is all ones.
+            decoder_input_ids: int (B, T); made from the labels if they are given alone
+            decoder_attention_mask: (B, past + T); made from the labels' padding likewise
+            encoder_outputs: what the encoder returned earlier, instead of input_ids
+            past_key_values: the cache of an earlier call, which this call continues
+            inputs_embeds: (B, S, H), instead of input_ids
+            decoder_inputs_embeds: (B, T, H), instead of decoder_input_ids
+            labels: int (B, T), what the decoder is to predict at each position (nothing is
+                shifted here); IGNORE (-100) where it does not count
+            use_cache: whether to return a cache
+            output_attentions: whether to return the attention weights
+            output_hidden_states: whether to return the hidden states of every layer
+            return_dict: False returns a tuple.
+            others: position_ids, head_mask for the encoder; decoder_position_ids,
+                decoder_head_mask for the decoder
+
+        Returns:
+            a Seq2SeqLMOutput
+
+        Raises:
+            ValueError: if an input does not fit the config or another input.
+        """
+        flags = (output_attentions, output_hidden_states)
+        encoder_others, decoder_others = split_keywords(others)
+        read = self.encode(
+            encoder_outputs, flags, input_ids, attention_mask, inputs_embeds, **encoder_others
+        )
+        projected, _ = self.project(read.last_hidden_state)
+        if decoder_input_ids is None and decoder_inputs_embeds is None and labels is not None:
+            decoder_input_ids, decoder_attention_mask = self.inputs_from_labels(
+                labels, decoder_attention_mask
+            )
+        with scope("decoder"):
+            states, extras = self.decoder.run(
+                past_key_values,
+                use_cache,
+                *flags,
+                encoder_hidden_states=projected,
+                encoder_attention_mask=attention_mask,
+                input_ids=decoder_input_ids,
+                attention_mask=decoder_attention_mask,
+                inputs_embeds=decoder_inputs_embeds,
+                **decoder_others,
+            )
+        logits, _ = self.decoder.head(states)
+        loss = None
+        if labels is not None:
+            checked = self._checked_labels(labels, states)
+            loss, _ = cross_entropy(logits, np.asarray(checked, like=logits))
+        output = Seq2SeqLMOutput(
+            loss,
+            logits,
+            past_key_values=extras["past_key_values"],
+            decoder_hidden_states=extras["hidden_states"],
+            decoder_attentions=extras["attentions"],
+            cross_attentions=extras["cross_attentions"],
+            encoder_last_hidden_state=read.last_hidden_state,
+            encoder_hidden_states=read.hidden_states,
+            encoder_attentions=read.attentions,
+        )
+        return output if return_dict else output.to_tuple()
+
+    def loss(
+        self,
+        input_ids: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        decoder_input_ids: ArrayLike | None = None,
+        decoder_attention_mask: ArrayLike | None = None,
+        inputs_embeds: Array | None = None,
+        decoder_inputs_embeds: Array | None = None,
+        rng: np.random.Generator | None = None,
+        label_smoothing: float = 0.0,
+        **others: Any,
+    ) -> tuple[Array, Backward]:
+        """Take the loss, and keep what its gradient needs.
+
+        Args:
+            input_ids: int (B, S)
+            labels: int (B, T), what the decoder is to predict at each position
+            attention_mask: like the other inputs, as in a call of the model
+            decoder_input_ids: as in a call of the model
+            decoder_attention_mask: as in a call of the model
+            inputs_embeds: as in a call of the model
+            decoder_inputs_embeds: as in a call of the model
+            rng: source of the dropout masks; None switches dropout off.
+            label_smoothing: in [0, 1), see cross_entropy
+            others: as in a call of the model
+
+        Returns:
+            loss: a scalar, in nats, the mean over the labels that count
+            backward: dloss (1 by default) -> gradients, a flat dict under the parameters' names
+
+        Raises:
+            ValueError: if an input does not fit the config or another input.
+        """
+        if labels is None:
+            raise ValueError("loss needs labels, what the decoder is to predict at each position")
+        encoder_others, decoder_others = split_keywords(others)
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids, decoder_attention_mask = self.inputs_from_labels(
+                labels, decoder_attention_mask
+            )
+        source = self.encoder.prepare(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            **encoder_others,
+        )
+        with scope("encoder"):
+            read, encoder_backward = self.encoder.forward(None, source, rng, training=True)
+        projected, project_backward = self.project(read)
+        target = self.decoder.prepare(
+            input_ids=decoder_input_ids,
+            attention_mask=decoder_attention_mask,
+            inputs_embeds=decoder_inputs_embeds,
+            encoder_hidden_states=projected,
+            encoder_attention_mask=attention_mask,
+            **decoder_others,
+        )
+        with scope("decoder"):
+            states, decoder_backward = self.decoder.forward(projected, target, rng, training=True)
+        loss, loss_backward = self._loss_of_states(states, labels, label_smoothing)
+
+        def backward(dloss: float = 1.0) -> dict[str, Array]:
+            dhead, dstates = loss_backward(dloss)
+            dstack, dprojected = decoder_backward(dstates)
+            dprojection, dread = project_backward(dprojected)
+            dencoder = encoder_backward(dread)
+            # A tied word embedding is used by the lookup and by the head.
+            ddecoder = add_params(dstack, dhead)
+            return flatten({"encoder": dencoder, "decoder": ddecoder, **dprojection})
+
+        return loss, backward
+
+    def _loss_of_states(
+        self, states: Array, labels: ArrayLike, label_smoothing: float
+    ) -> tuple[Array, Backward]:
+        """Head and cross-entropy, only at the positions whose label counts."""
+        checked = check_labels(
+            labels, states.shape[0], states.shape[1], self.config.decoder.vocab_size
+        )
+        counted = np.asarray(np.flatnonzero(checked != IGNORE), like=states)
+        rows = states.reshape(-1, states.shape[-1])
+        logits, head_backward = self.decoder.head(rows[counted])
+        targets = np.asarray(checked.reshape(-1), like=states)[counted]
+        loss, cross_entropy_backward = cross_entropy(logits, targets, label_smoothing)
+
+        def backward(dloss: float) -> tuple[Params, Array]:
+            dhead, dcounted = head_backward(cross_entropy_backward(dloss))
+            drows = np.zeros_like(rows)
+            drows[counted] = dcounted
+            return dhead, drows.reshape(states.shape)
+
+        return loss, backward
+
+    def project(self, states: Array) -> tuple[Array, Backward]:
+        """Bring the encoder's states to the decoder's width, if that is another.
+
+        Args:
+            states: (B, S, H of the encoder)
+
+        Returns:
+            projected: (B, S, H of the decoder)
+            backward: dprojected -> dparams ({} without a projection), dstates
+        """
+        if PROJECTION not in self.params:
+            return states, _no_projection
+        projected, linear_backward = linear(self.params[PROJECTION], states)
+
+        def backward(dprojected: Array) -> tuple[Params, Array]:
+            dparams, dstates = linear_backward(dprojected)
+            return {PROJECTION: dparams}, dstates
+
+        return projected, backward
+
+    def encode(
+        self,
+        encoder_outputs: Any,
+        flags: tuple[bool, bool],
+        input_ids: ArrayLike | None,
+        attention_mask: ArrayLike | None,
+        inputs_embeds: Array | None,
+        **others: Any,
+    ) -> BaseModelOutput:
+        """Run the encoder, or take what it returned earlier."""
+        if isinstance(encoder_outputs, BaseModelOutput):
+            return encoder_outputs
+        if encoder_outputs is not None:
+            return BaseModelOutput(encoder_outputs[0])
+        with scope("encoder"):
+            states, extras = self.encoder.run(
+                None,
+                False,
+                *flags,
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                inputs_embeds=inputs_embeds,
+                **others,
+            )
+        return BaseModelOutput(states, **extras)
+
+    def inputs_from_labels(
+        self, labels: ArrayLike, attention_mask: ArrayLike | None = None
+    ) -> tuple[Array, ArrayLike]:
+        """Make the decoder's input and its mask from the labels; see shift_tokens_right.
+
+        Raises:
+            ValueError: if the config lacks decoder_start_token_id or pad_token_id.
+        """
+        start = self.config.required_id("decoder_start_token_id", "bos_token_id")
+        pad = self.config.required_id("pad_token_id", "pad_token_id")
+        array = check_labels(labels, len(labels), None, self.config.decoder.vocab_size)
+        ids = shift_tokens_right(array, pad, start)
+        return ids, mask_from_labels(array) if attention_mask is None else attention_mask
+
+    def prepare_decoder_input_ids_from_labels(self, labels: ArrayLike) -> Array:
+        """Shift the labels right, as a call with labels does."""
+        return self.inputs_from_labels(labels)[0]
+
+    def to(self, device: str) -> "EncoderDecoderModel":
+        """Move the parameters to "cpu" or "cuda", and return the model."""
+        self.encoder.to(device)
+        self.decoder.to(device)
+        others = {name: tree for name, tree in self.params.items() if name == PROJECTION}
+        self._join(to_device(others, device))
+        return self
+
+    def _join(self, projection: Params) -> None:
+        self.params = {
+            "encoder": self.encoder.params,
+            "decoder": self.decoder.params,
+            **projection,
+        }
+
+    def _checked_labels(self, labels: ArrayLike, states: Array) -> Array:
+        batch, length = states.shape[:2]
+        return check_labels(labels, batch, length, self.config.decoder.vocab_size)
+
+
+def _no_projection(dstates: Array) -> tuple[Params, Array]:
+    return {}, dstates

@@ -70,6 +70,7 @@ class EncoderDecoderModel(PretrainedModel):
         rng = rng if rng is not None else np.random.default_rng()
         self.config = config
         self.load_report = None
+        self.generation_config: Any = None
         self.encoder = encoder or ENCODERS[config.encoder.model_type](config.encoder, rng, dtype)
         self.decoder = decoder or DECODERS[config.decoder.model_type](config.decoder, rng, dtype)
         check_encoder(self.encoder)
@@ -245,6 +246,32 @@ class EncoderDecoderModel(PretrainedModel):
             return flatten({"encoder": dencoder, "decoder": ddecoder, **dprojection})
 
         return loss, backward
+
+    def generate(
+        self,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        **options: Any,
+    ) -> Any:
+        """Read a batch, and write an answer to each row, by greedy or beam search.
+
+        Args:
+            input_ids: int (B, S)
+            attention_mask: (B, S), 1 for a token, 0 for padding; made from the pad token if it
+                is not given.
+            options: the fields of a GenerationConfig; generation_config, a whole one;
+                encoder_outputs or inputs_embeds instead of input_ids; decoder_input_ids and
+                decoder_attention_mask, a prompt for the decoder
+
+        Returns:
+            ids: int64 (B * num_return_sequences, T), or an object with return_dict_in_generate
+
+        Raises:
+            ValueError: if an option is unknown or out of range, or an input does not fit.
+        """
+        from minibert2bert.generation.session import generate
+
+        return generate(self, input_ids, attention_mask, **options)
 
     def _loss_of_states(
         self, states: Array, labels: ArrayLike, label_smoothing: float

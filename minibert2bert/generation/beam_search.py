@@ -1,0 +1,197 @@
+"""Beam search: keep the K best sequences of each input instead of one.
+
+Each input has K running sequences and a pool of at most K finished ones. A running sequence is
+scored by the sum of its log-probabilities, a finished one by its final score,
+
+    sum of log-probabilities / (number of generated tokens, eos included) ** length_penalty
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minibert2bert.arrays import Array
+from minibert2bert.generation.hypotheses import (
+    Hypotheses,
+    best_continuations,
+    join,
+    keep_best,
+    lengthen,
+)
+from minibert2bert.generation.outputs import GenerateBeamEncoderDecoderOutput
+from minibert2bert.generation.processors import Processor, process
+from minibert2bert.generation.search import NextLogits, call_model
+from minibert2bert.generation.settings import GenerationSettings
+from minibert2bert.generation.stopping import Criterion, is_finished
+
+EMPTY = np.float32(-np.inf)
+
+
+@dataclass(frozen=True)
+class BeamState:
+    """Where beam search stands.
+
+    Attributes:
+        running: the K sequences that go on, scored by their sums
+        finished: the pool of the K best that have ended, with their final scores
+        done: bool (B,); the pool of such an input is closed.
+    """
+
+    running: Hypotheses
+    finished: Hypotheses
+    done: Array
+
+
+def start_beams(prompt_ids: Array, num_beams: int) -> BeamState:
+    """Begin with each prompt once, in the first of K places; the others are empty.
+
+    Were they not, all K would choose the same tokens.
+    """
+    ids = np.repeat(prompt_ids[:, None], num_beams, axis=1)
+    no_tokens = np.zeros_like(ids[:, :, :0])
+    empty = np.full(ids.shape[:2], EMPTY)
+    scores = empty.copy()
+    scores[:, 0] = 0
+    return BeamState(
+        running=Hypotheses(ids, scores, no_tokens),
+        finished=Hypotheses(ids, empty, no_tokens),
+        done=np.zeros(len(prompt_ids), dtype=bool),
+    )
+
+
+def beam_step(
+    state: BeamState, log_probs: Array, criteria: Sequence[Criterion], settings: GenerationSettings
+) -> BeamState:
+    """Lengthen the running sequences by one token, and move those that end into the pool.
+
+    1. Of the K * V continuations of an input, the best 2 * K are the candidates; with E > 1 eos
+       ids, (1 + E) * K, so that K are left to go on even if all others end.
+    2. Candidates that end enter the pool if they are among the first K, and the pool keeps its
+       K best. The pool of an input that is done stays as it is.
+    3. The K best candidates that do not end go on.
+
+    Args:
+        state: where the search stands
+        log_probs: (B * K, V), after the processors
+        criteria: what ends a sequence
+        settings: eos_token_id, pad_token_id, length_penalty, and those of is_settled
+
+    Returns:
+        state: one step further
+    """
+    B, K = state.running.scores.shape
+    width = K * max(2, 1 + len(settings.eos_token_id))
+    candidates = best_continuations(state.running, log_probs, width)
+    _, width, length = candidates.ids.shape
+    ends = is_finished(criteria, candidates.ids.reshape(B * width, length)).reshape(B, width)
+
+    steps = length - settings.prompt_length
+    enters = ends & (np.arange(width) < K) & ~state.done[:, None]
+    final_scores = np.where(enters, candidates.scores / steps**settings.length_penalty, EMPTY)
+    pool = lengthen(state.finished, settings.pad_token_id)
+    pool_scores = np.concatenate([pool.scores, final_scores], axis=1)
+    finished = keep_best(join(pool, candidates), pool_scores, K)
+
+    running = keep_best(candidates, np.where(ends, EMPTY, candidates.scores), K)
+    settled = is_settled(running.scores[:, 0], finished.scores[:, -1], steps, settings)
+    return BeamState(running, finished, state.done | settled)
+
+
+def is_settled(
+    best_running: Array, worst_finished: Array, steps: int, settings: GenerationSettings
+) -> Array:
+    """Tell for which inputs no running sequence is expected to enter the pool any more.
+
+    worst_finished >= best_running / length ** length_penalty, where length is the present one,
+    or with early_stopping="never" the one that favours the running sequence most; with
+    early_stopping=True, as soon as the pool is full.
+    An empty place scores -inf: a pool that is not full stays open, and an input that has no
+    running sequence left is settled.
+
+    Args:
+        best_running: (B,), a sum of log-probabilities
+        worst_finished: (B,), the K-th final score
+        steps: tokens generated so far
+        settings: early_stopping, length_penalty, max_length, prompt_length
+
+    Returns:
+        settled: bool (B,)
+    """
+    if settings.early_stopping is True:
+        return (worst_finished > EMPTY) | (best_running == EMPTY)
+    length = steps
+    if settings.early_stopping == "never" and settings.length_penalty > 0:
+        length = settings.max_length - settings.prompt_length
+    return worst_finished >= best_running / length**settings.length_penalty
+
+
+def beam_search(
+    next_logits: NextLogits,
+    prompt_ids: Array,
+    processors: Sequence[Processor],
+    criteria: Sequence[Criterion],
+    settings: GenerationSettings,
+) -> GenerateBeamEncoderDecoderOutput:
+    """Run beam_step until every input is done.
+
+    Args:
+        next_logits: the model; row b * K + k is beam k of input b.
+        prompt_ids: int64 (B, prompt)
+        processors: what changes the log-probabilities before a step
+        criteria: what ends a sequence
+        settings: num_beams, num_return_sequences, output_scores, output_logits, and those of
+            beam_step
+
+    Returns:
+        output: the best num_return_sequences of each pool. Where nothing could be finished, as
+            when the processors forbid every token, the prompt with the score -inf.
+    """
+    state = start_beams(prompt_ids, settings.num_beams)
+    tokens, parents = np.repeat(prompt_ids, settings.num_beams, axis=0), None
+    all_scores: list[Array] = []
+    all_logits: list[Array] = []
+    while not state.done.all():
+        logits = call_model(next_logits, tokens, parents)
+        ids = state.running.ids.reshape(len(tokens), -1)
+        log_probs = process(processors, ids, log_softmax(logits))
+        state = beam_step(state, log_probs, criteria, settings)
+        tokens = state.running.ids[:, :, -1].reshape(-1, 1)
+        parents = moved_rows(state.running)
+        if settings.output_scores:
+            all_scores.append(log_probs)
+        if settings.output_logits:
+            all_logits.append(logits)
+    best = best_finished(state.finished, settings.num_return_sequences)
+    rows = best.scores.size
+    return GenerateBeamEncoderDecoderOutput(
+        sequences=best.ids.reshape(rows, -1),
+        sequences_scores=best.scores.reshape(rows) if settings.output_scores else None,
+        scores=tuple(all_scores) if settings.output_scores else None,
+        logits=tuple(all_logits) if settings.output_logits else None,
+        beam_indices=best.beam_indices.reshape(rows, -1),
+    )
+
+
+def log_softmax(logits: Array) -> Array:
+    """log(exp(x) / sum(exp(x))) of each row, as (x - max) - log(sum(exp(x - max)))."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def moved_rows(running: Hypotheses) -> Array | None:
+    """The row of the last call that each running sequence continues; None if all stayed."""
+    parents = running.beam_indices[:, :, -1].reshape(-1)
+    return None if np.array_equal(parents, np.arange(len(parents))) else parents
+
+
+def best_finished(pool: Hypotheses, count: int) -> Hypotheses:
+    """Take the first `count` of each input, without the padding that all of them have."""
+    beam_indices = pool.beam_indices[:, :count]
+    steps = int((beam_indices >= 0).sum(axis=2).max())
+    prompt_length = pool.ids.shape[2] - beam_indices.shape[2]
+    return Hypotheses(
+        ids=pool.ids[:, :count, : prompt_length + steps],
+        scores=pool.scores[:, :count],
+        beam_indices=beam_indices[:, :, :steps],
+    )

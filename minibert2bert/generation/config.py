@@ -1,0 +1,200 @@
+"""What a checkpoint or a caller asks of generate(), under the names of generation_config.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minibert2bert.generation.options import check_call_option, file_options
+
+CONFIG_FILE = "generation_config.json"
+
+_SMALLEST = {
+    "max_length": 1,
+    "max_new_tokens": 1,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "no_repeat_ngram_size": 0,
+}
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """The options of generate(); None means that nothing was said.
+
+    What was said in several places is merged in this order, first come first served: the call,
+    a config passed to the call, the model's own config, and at last the defaults below, which
+    `settings.resolve` fills in.
+
+    Attributes:
+        max_length: most tokens of a sequence, prompt included; prompt + 20.
+        max_new_tokens: most tokens after the prompt; if set, max_length does not count.
+        min_length: fewest tokens of a sequence, prompt included and eos excluded; 0.
+        min_new_tokens: fewest tokens after the prompt, eos excluded; if set, min_length does not
+            count.
+        num_beams: K, the sequences kept for each input; 1, which is greedy search.
+        early_stopping: when beam search is content with K finished sequences: True, at once; False,
+            when the best running one would not improve on them if it ended now; "never", when it
+            could not improve on them at any length.
+        length_penalty: exponent of the number of generated tokens, by which the sum of the
+            log-probabilities is divided; 1.0. A larger one favours longer sequences.
+        num_return_sequences: how many of the K sequences to return; 1.
+        no_repeat_ngram_size: length of the n-grams that may occur only once; 0 for any.
+        repetition_penalty: factor that makes used tokens less likely; 1.0 for none.
+        pad_token_id: what stands after the end of a sequence; the first eos id.
+        bos_token_id: starts the decoder if decoder_start_token_id is not set.
+        eos_token_id: ends a sequence; one id or several.
+        decoder_start_token_id: the decoder's first token; one id, or one for each input.
+        output_scores: return the processed scores of every step, in the object of
+            return_dict_in_generate; without that, it has no effect.
+        output_logits: return the raw scores of every step, likewise.
+        return_dict_in_generate: return an object instead of the ids.
+        use_cache: read and written, without effect: decoding keeps keys and values always, and its
+            result does not depend on it.
+        other: whatever else a file held; written back as it was.
+    """
+
+    max_length: int | None = None
+    max_new_tokens: int | None = None
+    min_length: int | None = None
+    min_new_tokens: int | None = None
+    num_beams: int | None = None
+    early_stopping: bool | str | None = None
+    length_penalty: float | None = None
+    num_return_sequences: int | None = None
+    no_repeat_ngram_size: int | None = None
+    repetition_penalty: float | None = None
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    decoder_start_token_id: int | list[int] | None = None
+    output_scores: bool | None = None
+    output_logits: bool | None = None
+    return_dict_in_generate: bool | None = None
+    use_cache: bool | None = None
+    other: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, smallest in _SMALLEST.items():
+            _check_whole_number(name, getattr(self, name), smallest)
+        _check_early_stopping(self.early_stopping)
+        _check_repetition_penalty(self.repetition_penalty)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "GenerationConfig":
+        """Read the options from a dict; what is not one of ours is kept in `other`."""
+        ours = {name: value for name, value in values.items() if name in OPTIONS}
+        other = {name: value for name, value in values.items() if name not in OPTIONS}
+        return replace(cls(other=other), **ours)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was set, and what `from_dict` did not know."""
+        said = {name: getattr(self, name) for name in OPTIONS}
+        return {**self.other, **{name: value for name, value in said.items() if value is not None}}
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "GenerationConfig":
+        """Read generation_config.json from a folder.
+
+        Raises:
+            FileNotFoundError: the folder has no such file; see `from_model_config`.
+            ValueError: the file is not a JSON object.
+        """
+        path = Path(folder) / CONFIG_FILE
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} must hold JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
+        return cls.from_dict(values)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write generation_config.json into a folder, which is made if there is none."""
+        path = Path(folder) / CONFIG_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.to_dict(), indent=2, sort_keys=True, default=int)
+        path.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_model_config(
+        cls, top: Mapping[str, Any], decoder: Mapping[str, Any]
+    ) -> "GenerationConfig":
+        """Collect the options from a config.json, for a folder without generation_config.json.
+
+        Args:
+            top: the config of the whole model; what it sets wins.
+            decoder: the decoder's part of it
+
+        Returns:
+            a config marked as derived; it names the reference's options only.
+        """
+        names = OPTIONS | file_options().keys()
+        values = {
+            name: value
+            for source in (decoder, top)
+            for name, value in source.items()
+            if name in names and value is not None
+        }
+        if any(value is True for name, value in values.items() if name.startswith("output_")):
+            values["return_dict_in_generate"] = True
+        return cls.from_dict({**values, "_from_model_config": True})
+
+    def updated(self, **options: Any) -> "GenerationConfig":
+        """Set the options of a call, or of a user who changes a model's config.
+
+        Raises:
+            ValueError: an option that does not exist, or does not exist here yet, or a value
+                out of range.
+        """
+        for name in options.keys() - OPTIONS:
+            check_call_option(name, options[name], OPTIONS)
+        ours = {name: value for name, value in options.items() if name in OPTIONS}
+        other = {name: value for name, value in self.other.items() if name != "_from_model_config"}
+        return replace(self, **ours, other=other) if ours else self
+
+    def with_fallback(self, fallback: "GenerationConfig") -> "GenerationConfig":
+        """Take from fallback, usually the model's own config, what is not set here."""
+        return self.from_dict({**fallback.to_dict(), **self.to_dict()})
+
+    def start_token_id(self) -> int | list[int]:
+        """The decoder's first token: decoder_start_token_id, or else bos_token_id.
+
+        Raises:
+            ValueError: neither is set.
+        """
+        if self.decoder_start_token_id is not None:
+            return self.decoder_start_token_id
+        if self.bos_token_id is not None:
+            return self.bos_token_id
+        raise ValueError(
+            "the decoder must start with decoder_start_token_id or bos_token_id, and neither is "
+            "set; pass decoder_start_token_id, usually the id of [CLS] or <s>"
+        )
+
+
+OPTIONS = frozenset(option.name for option in fields(GenerationConfig)) - {"other"}
+"""The names of the options that exist here."""
+
+
+def _check_whole_number(name: str, value: Any, smallest: int) -> None:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not (whole and value >= smallest):
+        raise ValueError(f"{name} must be a whole number of at least {smallest}, got {value!r}")
+
+
+def _check_early_stopping(value: object) -> None:
+    if value is not None and not isinstance(value, bool) and value != "never":
+        raise ValueError(f'early_stopping must be True, False or "never", got {value!r}')
+
+
+def _check_repetition_penalty(value: object) -> None:
+    # The reference refuses a whole number, and a config should mean the same in both.
+    fits = (isinstance(value, float) and value > 0) or value == 1
+    if value is not None and not fits:
+        raise ValueError(f"repetition_penalty must be a float above 0, such as 1.2, got {value!r}")

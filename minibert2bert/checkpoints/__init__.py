@@ -1,0 +1,1 @@
+"""Files on disk to a flat dict of named arrays, and back."""

@@ -31,5 +31,5 @@ def sequence_scores(output: Any, eos_token_id: int | Sequence[int] | None) -> Ar
     chosen = np.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
     ended = np.isin(tokens, [] if eos_token_id is None else eos_token_id)
     # A row counts up to and with its first end token.
-    counted = np.cumsum(ended, axis=1) - ended == 0
+    counted: Array = np.cumsum(ended, axis=1) - ended == 0
     return np.where(counted, chosen, 0).sum(axis=1) / counted.sum(axis=1)

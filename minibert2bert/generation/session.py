@@ -14,6 +14,8 @@ from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 from minibert2bert.models.inputs import ArrayLike, Inputs, check_ids
 from minibert2bert.models.transformer import CausalLM
 
+SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+
 
 class DecodingSession:
     """A decoder in the middle of writing: what a search calls for the next token's logits.
@@ -128,12 +130,21 @@ def generate(
 def merged_config(
     model: EncoderDecoderModel, given: GenerationConfig | None, options: dict[str, Any]
 ) -> GenerationConfig:
-    """Merge what was said: the call, a config passed to it, the model's, its config.json."""
-    of_call = (given or GenerationConfig()).updated(**options)
-    of_file = GenerationConfig.from_model_config(
+    """Merge what was said: the call, a config passed to it, the model's, its config.json.
+
+    A model with a generation_config takes only the special ids from config.json, whose other
+    settings are then leftovers.
+    """
+    merged = (given or GenerationConfig()).updated(**options)
+    from_file = GenerationConfig.from_model_config(
         model.config.to_dict(), model.config.decoder.to_dict()
     )
-    return of_call.with_fallback(model.generation_config or of_file).with_fallback(of_file)
+    if model.generation_config is None:
+        return merged.with_fallback(from_file)
+    ids = {name: value for name, value in from_file.to_dict().items() if name in SPECIAL_IDS}
+    return merged.with_fallback(model.generation_config).with_fallback(
+        GenerationConfig.from_dict(ids)
+    )
 
 
 def mask_from_padding(ids: Array, config: GenerationConfig) -> Array | None:

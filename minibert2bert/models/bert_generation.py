@@ -160,6 +160,7 @@ class BertGenerationEncoder(Transformer):
     """The stack without a head; with is_decoder=True it is causal, and may cross-attend."""
 
     config_class = BertGenerationConfig
+    base_prefix = "bert"
     config: BertGenerationConfig
 
     @classmethod
@@ -202,6 +203,7 @@ class BertGenerationDecoder(CausalLM):
     """The stack with a language-model head: one linear map, tied to the word embeddings."""
 
     config_class = BertGenerationConfig
+    base_prefix = "bert"
     config: BertGenerationConfig
 
     @classmethod

@@ -1,95 +1,22 @@
 """EncoderDecoderModel: an encoder reads, a decoder looks at what was read and writes."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minibert2bert.arrays import Array, Backward, Params, add_params, flatten
-from minibert2bert.components.linear import linear
 from minibert2bert.components.loss import IGNORE, cross_entropy, shift_tokens_right
 from minibert2bert.components.masks import mask_from_labels
-from minibert2bert.device import to_device
 from minibert2bert.models.cache import KeyValueCache
-from minibert2bert.models.config import EncoderDecoderConfig
 from minibert2bert.models.inputs import ArrayLike, check_labels
 from minibert2bert.models.outputs import BaseModelOutput, Seq2SeqLMOutput
-from minibert2bert.models.pairing import (
-    DECODERS,
-    ENCODERS,
-    PROJECTION,
-    check_decoder,
-    check_encoder,
-    projection_shapes,
-    split_keywords,
-)
-from minibert2bert.models.pretrained import PretrainedModel, initial_parameters
-from minibert2bert.models.transformer import CausalLM, Transformer
+from minibert2bert.models.pairing import EncoderDecoderPair, split_keywords
 from minibert2bert.recording import scope
 
 
-class EncoderDecoderModel(PretrainedModel):
-    """A sequence-to-sequence model made of an encoder and a decoder with cross-attention.
-
-    Attributes:
-        config: an EncoderDecoderConfig
-        encoder: the encoder as a model of its own; shares its parameters with this one
-        decoder: the decoder, likewise
-        params: encoder, decoder and, where their widths differ, enc_to_dec_proj
-    """
-
-    config_class = EncoderDecoderConfig
-    config: EncoderDecoderConfig
-
-    def __init__(
-        self,
-        config: EncoderDecoderConfig | None = None,
-        encoder: Transformer | None = None,
-        decoder: CausalLM | None = None,
-        rng: np.random.Generator | None = None,
-        dtype: str = "float32",
-    ) -> None:
-        """Make a fresh model from a config, or join two ready parts.
-
-        Args:
-            config: of the pair; taken from the parts if it is not given
-            encoder: a model without a head
-            decoder: a model with a head and cross-attention
-            rng: source of the weights of what is fresh; None takes a fresh one.
-            dtype: "float32" or "float64", of what is fresh
-
-        Raises:
-            ValueError: if there is neither a config nor both parts, or they do not fit.
-        """
-        if config is None:
-            if encoder is None or decoder is None:
-                raise ValueError("give a config, or both an encoder and a decoder")
-            check_decoder(decoder)
-            config = EncoderDecoderConfig.from_encoder_decoder_configs(
-                encoder.config, decoder.config
-            )
-        rng = rng if rng is not None else np.random.default_rng()
-        self.config = config
-        self.load_report = None
-        self.generation_config: Any = None
-        self.encoder = encoder or ENCODERS[config.encoder.model_type](config.encoder, rng, dtype)
-        self.decoder = decoder or DECODERS[config.decoder.model_type](config.decoder, rng, dtype)
-        check_encoder(self.encoder)
-        check_decoder(self.decoder)
-        shapes = projection_shapes(config)
-        fresh = initial_parameters(shapes, config.decoder, rng, dtype)
-        projection = {name.split(".")[1]: array for name, array in fresh.items()}
-        self._join({PROJECTION: projection} if projection else {})
-
-    @classmethod
-    def parameter_shapes(cls, config: EncoderDecoderConfig) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter that this config asks for."""
-        encoder = ENCODERS[config.encoder.model_type].parameter_shapes(config.encoder)
-        decoder = DECODERS[config.decoder.model_type].parameter_shapes(config.decoder)
-        return {
-            **{f"encoder.{name}": shape for name, shape in encoder.items()},
-            **{f"decoder.{name}": shape for name, shape in decoder.items()},
-            **projection_shapes(config),
-        }
+class EncoderDecoderModel(EncoderDecoderPair):
+    """A sequence-to-sequence model made of an encoder and a decoder with cross-attention."""
 
     def __call__(
         self,
@@ -294,26 +221,6 @@ class EncoderDecoderModel(PretrainedModel):
 
         return loss, backward
 
-    def project(self, states: Array) -> tuple[Array, Backward]:
-        """Bring the encoder's states to the decoder's width, if that is another.
-
-        Args:
-            states: (B, S, H of the encoder)
-
-        Returns:
-            projected: (B, S, H of the decoder)
-            backward: dprojected -> dparams ({} without a projection), dstates
-        """
-        if PROJECTION not in self.params:
-            return states, _no_projection
-        projected, linear_backward = linear(self.params[PROJECTION], states)
-
-        def backward(dprojected: Array) -> tuple[Params, Array]:
-            dparams, dstates = linear_backward(dprojected)
-            return {PROJECTION: dparams}, dstates
-
-        return projected, backward
-
     def encode(
         self,
         encoder_outputs: Any,
@@ -358,25 +265,19 @@ class EncoderDecoderModel(PretrainedModel):
         """Shift the labels right, as a call with labels does."""
         return self.inputs_from_labels(labels)[0]
 
-    def to(self, device: str) -> "EncoderDecoderModel":
-        """Move the parameters to "cpu" or "cuda", and return the model."""
-        self.encoder.to(device)
-        self.decoder.to(device)
-        others = {name: tree for name, tree in self.params.items() if name == PROJECTION}
-        self._join(to_device(others, device))
-        return self
-
-    def _join(self, projection: Params) -> None:
-        self.params = {
-            "encoder": self.encoder.params,
-            "decoder": self.decoder.params,
-            **projection,
-        }
-
     def _checked_labels(self, labels: ArrayLike, states: Array) -> Array:
         batch, length = states.shape[:2]
         return check_labels(labels, batch, length, self.config.decoder.vocab_size)
 
+    def read_settings(self, folder: Path) -> None:
+        """Read generation_config.json, if there is one."""
+        from minibert2bert.generation.config import CONFIG_FILE, GenerationConfig
 
-def _no_projection(dstates: Array) -> tuple[Params, Array]:
-    return {}, dstates
+        if (folder / CONFIG_FILE).is_file():
+            self.generation_config = GenerationConfig.from_pretrained(folder)
+
+    def write_settings(self, folder: Path, dtype: str) -> None:
+        """Write the files beside the parameters: config.json and generation_config.json."""
+        super().write_settings(folder, dtype)
+        if self.generation_config is not None:
+            self.generation_config.save_pretrained(folder)

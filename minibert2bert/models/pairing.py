@@ -1,15 +1,148 @@
 """Pairing an encoder with a decoder: which classes, which checks, what stands between them."""
 
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
+
+from minibert2bert.arrays import Array, Backward, Params, nest
+from minibert2bert.components.linear import linear
 from minibert2bert.models.bert_generation import BertGenerationDecoder, BertGenerationEncoder
 from minibert2bert.models.config import EncoderDecoderConfig
-from minibert2bert.models.pretrained import PretrainedModel
+from minibert2bert.models.pretrained import PretrainedModel, initial_parameters
 from minibert2bert.models.transformer import CausalLM, Transformer
 
 ENCODERS: dict[str, type[Transformer]] = {"bert-generation": BertGenerationEncoder}
 DECODERS: dict[str, type[CausalLM]] = {"bert-generation": BertGenerationDecoder}
 PROJECTION = "enc_to_dec_proj"
+
+
+class EncoderDecoderPair(PretrainedModel):
+    """What an encoder-decoder is made of.
+
+    Attributes:
+        config: an EncoderDecoderConfig
+        encoder: the encoder as a model of its own; shares its parameters with this one
+        decoder: the decoder, likewise
+        params: encoder, decoder and, where their widths differ, enc_to_dec_proj
+        generation_config: a GenerationConfig, if the folder has one or somebody has set one
+    """
+
+    config_class = EncoderDecoderConfig
+    config: EncoderDecoderConfig
+    encoder: Transformer
+    decoder: CausalLM
+    generation_config: Any
+
+    def __init__(
+        self,
+        config: EncoderDecoderConfig | None = None,
+        encoder: Transformer | None = None,
+        decoder: CausalLM | None = None,
+        rng: np.random.Generator | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        """Make a fresh model from a config, or join two ready parts.
+
+        Args:
+            config: of the pair; taken from the parts if it is not given
+            encoder: a model without a head
+            decoder: a model with a head and cross-attention
+            rng: source of the weights of what is fresh; None takes a fresh one.
+            dtype: "float32" or "float64", of what is fresh
+
+        Raises:
+            ValueError: if there is neither a config nor both parts, or they do not fit.
+        """
+        if config is None:
+            if encoder is None or decoder is None:
+                raise ValueError("give a config, or both an encoder and a decoder")
+            check_decoder(decoder)
+            config = EncoderDecoderConfig.from_encoder_decoder_configs(
+                encoder.config, decoder.config
+            )
+        rng = rng if rng is not None else np.random.default_rng()
+        self.config = config
+        self.load_report = None
+        self.generation_config: Any = None
+        self.encoder = encoder or ENCODERS[config.encoder.model_type](config.encoder, rng, dtype)
+        self.decoder = decoder or DECODERS[config.decoder.model_type](config.decoder, rng, dtype)
+        check_encoder(self.encoder)
+        check_decoder(self.decoder)
+        shapes = projection_shapes(config)
+        fresh = initial_parameters(shapes, config.decoder, rng, dtype)
+        parts = {"encoder": self.encoder.params, "decoder": self.decoder.params}
+        self.set_parameters({**parts, **nest(fresh)})
+
+    @classmethod
+    def parameter_shapes(cls, config: EncoderDecoderConfig) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter that this config asks for."""
+        encoder = ENCODERS[config.encoder.model_type].parameter_shapes(config.encoder)
+        decoder = DECODERS[config.decoder.model_type].parameter_shapes(config.decoder)
+        return {
+            **{f"encoder.{name}": shape for name, shape in encoder.items()},
+            **{f"decoder.{name}": shape for name, shape in decoder.items()},
+            **projection_shapes(config),
+        }
+
+    @classmethod
+    def from_parameters(cls, config: EncoderDecoderConfig, params: Params) -> Self:
+        """Make a pair of given arrays, without drawing any; see PretrainedModel."""
+        encoder = ENCODERS[config.encoder.model_type].from_parameters(
+            config.encoder, params["encoder"]
+        )
+        decoder = DECODERS[config.decoder.model_type].from_parameters(
+            config.decoder, params["decoder"]
+        )
+        model = cls.__new__(cls)
+        model.config, model.encoder, model.decoder = config, encoder, decoder
+        model.load_report = model.generation_config = None
+        model.set_parameters(params)
+        return model
+
+    @classmethod
+    def initial_parameters(
+        cls,
+        shapes: dict[str, tuple[int, ...]],
+        config: EncoderDecoderConfig,
+        rng: np.random.Generator,
+        dtype: str,
+    ) -> dict[str, Array]:
+        """Draw each part's parameters as its own config says; the projection's as the decoder's."""
+        parameters: dict[str, Array] = {}
+        for name, shape in shapes.items():
+            part = config.encoder if name.startswith("encoder.") else config.decoder
+            parameters |= initial_parameters({name: shape}, part, rng, dtype)
+        return parameters
+
+    def set_parameters(self, params: Params) -> None:
+        """Use these arrays from now on, in the pair and in its parts; see PretrainedModel."""
+        super().set_parameters(params)
+        self.encoder.set_parameters(params["encoder"])
+        self.decoder.set_parameters(params["decoder"])
+
+    def project(self, states: Array) -> tuple[Array, Backward]:
+        """Bring the encoder's states to the decoder's width, if that is another.
+
+        Args:
+            states: (B, S, H of the encoder)
+
+        Returns:
+            projected: (B, S, H of the decoder)
+            backward: dprojected -> dparams ({} without a projection), dstates
+        """
+        if PROJECTION not in self.params:
+            return states, _no_projection
+        projected, linear_backward = linear(self.params[PROJECTION], states)
+
+        def backward(dprojected: Array) -> tuple[Params, Array]:
+            dparams, dstates = linear_backward(dprojected)
+            return {PROJECTION: dparams}, dstates
+
+        return projected, backward
+
+
+def _no_projection(dstates: Array) -> tuple[Params, Array]:
+    return {}, dstates
 
 
 def projection_shapes(config: EncoderDecoderConfig) -> dict[str, tuple[int, ...]]:

@@ -1,11 +1,19 @@
 """What all models share: they hold a config and nested parameters, and come from a folder."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from minibert2bert.arrays import Array, Params, flatten, nest
-from minibert2bert.device import to_device
+from minibert2bert.checkpoints.folders import replacing
+from minibert2bert.checkpoints.names import LoadReport, canonical_names, fit_heads, match
+from minibert2bert.checkpoints.safetensors_files import (
+    is_weights_file,
+    read_tensors,
+    write_tensors,
+)
+from minibert2bert.device import to_device, to_numpy
 
 
 class PretrainedModel:
@@ -18,6 +26,7 @@ class PretrainedModel:
     """
 
     config_class: ClassVar[type[Any]]
+    base_prefix: ClassVar[str] = ""
 
     def __init__(
         self, config: Any, rng: np.random.Generator | None = None, dtype: str = "float32"
@@ -35,13 +44,109 @@ class PretrainedModel:
         shapes = self.parameter_shapes(config)
         rng = rng if rng is not None else np.random.default_rng()
         self.config = config
-        self.params: Params = nest(initial_parameters(shapes, config, rng, dtype))
-        self.load_report: Any = None
+        self.params: Params = nest(self.initial_parameters(shapes, config, rng, dtype))
+        self.load_report: LoadReport | None = None
 
     @classmethod
     def parameter_shapes(cls, config: Any) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter that this config asks for."""
         raise TypeError(f"{cls.__name__} is a base class; use one of its families")
+
+    @classmethod
+    def initial_parameters(
+        cls,
+        shapes: dict[str, tuple[int, ...]],
+        config: Any,
+        rng: np.random.Generator,
+        dtype: str,
+    ) -> dict[str, Array]:
+        """Draw fresh parameters of these names and shapes; see the function of that name."""
+        return initial_parameters(shapes, config, rng, dtype)
+
+    @classmethod
+    def from_parameters(cls, config: Any, params: Params) -> Self:
+        """Make a model of given arrays, without drawing any.
+
+        Args:
+            config: the settings
+            params: nested dicts with the names and shapes that the config asks for
+
+        Raises:
+            ValueError: if names or shapes differ.
+        """
+        model = cls.__new__(cls)
+        model.config = config
+        model.load_report = None
+        model.set_parameters(params)
+        return model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        dtype: str = "float32",
+        rng: np.random.Generator | None = None,
+        ignore_mismatched_sizes: bool = False,
+        **config_overrides: Any,
+    ) -> Self:
+        """Load a model from a folder with config.json and safetensors files.
+
+        Args:
+            folder: as save_pretrained of this package or of transformers writes it
+            dtype: of the parameters, "float32" or "float64"; half precision is widened.
+            rng: source of the parameters that the files do not hold; None takes a fresh one.
+            ignore_mismatched_sizes: whether to initialise tensors of another shape anew
+            config_overrides: fields of the config to use instead of the file's
+
+        Returns:
+            a model; its load_report says what was loaded, what is new, what was unexpected.
+
+        Raises:
+            FileNotFoundError: if the folder or one of its files is missing.
+            ValueError: if a file is corrupt, or its tensors do not fit the config.
+        """
+        config = cls.config_class.from_pretrained(folder, **config_overrides)
+        expected = cls.parameter_shapes(config)
+        found = canonical_names(read_tensors(folder, dtype), expected, cls.base_prefix)
+        loaded, report = match(fit_heads(found, expected), expected, ignore_mismatched_sizes)
+        missing = {name: expected[name] for name in report.new}
+        rng = rng if rng is not None else np.random.default_rng()
+        fresh = cls.initial_parameters(missing, config, rng, dtype)
+        params = nest({name: loaded[name] if name in loaded else fresh[name] for name in expected})
+        model = cls.from_parameters(config, params)
+        model.load_report = report
+        model.read_settings(Path(folder))
+        return model
+
+    def save_pretrained(
+        self, folder: str | Path, dtype: str | None = None, max_shard_size: int | None = None
+    ) -> None:
+        """Write config.json and the parameters, so that transformers can load the folder, too.
+
+        What else the folder holds is kept; if anything fails, the old folder stays as it was.
+
+        Args:
+            folder: made if it is not there
+            dtype: "float16", "float32" or "float64"; None writes the model's own.
+            max_shard_size: the most bytes of a file; None puts all into one.
+        """
+        with replacing(folder, drop=is_weights_file) as new:
+            tensors = self.stored_parameters(to_numpy(self.parameters()))
+            write_tensors(new, tensors, dtype, max_shard_size)
+            self.write_settings(new, dtype or str(self.like.dtype))
+
+    def read_settings(self, folder: Path) -> None:
+        """Read what else a folder says of the model; here nothing."""
+
+    def write_settings(self, folder: Path, dtype: str) -> None:
+        """Write the files beside the parameters: config.json."""
+        settings = {"architectures": [type(self).__name__], "dtype": dtype, "torch_dtype": dtype}
+        written = self.config.replace(other={**self.config.other, **settings})
+        (folder / "config.json").write_text(written.to_json(), encoding="utf-8")
+
+    def stored_parameters(self, parameters: dict[str, Array]) -> dict[str, Array]:
+        """Return what is written to the files."""
+        return with_both_head_biases(parameters)
 
     @property
     def like(self) -> Array:
@@ -55,10 +160,43 @@ class PretrainedModel:
         """Return the flat dict of arrays, shared with the model."""
         return flatten(self.params)
 
+    def set_parameters(self, params: Params) -> None:
+        """Use these arrays from now on.
+
+        Args:
+            params: nested dicts with the names and shapes of the model's own
+
+        Raises:
+            ValueError: if names or shapes differ.
+        """
+        shapes = {name: tuple(array.shape) for name, array in flatten(params).items()}
+        expected = self.parameter_shapes(self.config)
+        if shapes != expected:
+            wrong = sorted(n for n in shapes | expected if shapes.get(n) != expected.get(n))
+            first = wrong[0]
+            raise ValueError(
+                f"{len(wrong)} parameters do not fit the config, first {first}: expected shape "
+                f"{expected.get(first)}, got {shapes.get(first)}"
+            )
+        self.params = params
+
     def to(self, device: str) -> Self:
         """Move the parameters to "cpu" or "cuda", and return the model."""
-        self.params = to_device(self.params, device)
+        self.set_parameters(to_device(self.params, device))
         return self
+
+
+def with_both_head_biases(parameters: dict[str, Array]) -> dict[str, Array]:
+    """Give an untied head its bias under both names it goes by.
+
+    Version 5 of transformers computes with lm_head.decoder.bias, version 4 reads lm_head.bias.
+    """
+    copies = {
+        name.replace(".decoder.bias", ".bias"): array.copy()
+        for name, array in parameters.items()
+        if name.endswith(("lm_head.decoder.bias", "predictions.decoder.bias"))
+    }
+    return {**parameters, **copies}
 
 
 def initial_parameters(

@@ -116,3 +116,12 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path):
     write(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
     assert contents(tmp_path / "real") == {"config.json": "new"}
+
+
+def test_what_is_written_can_be_read_by_others(tmp_path):
+    with replacing(tmp_path / "model") as new:
+        (new / "config.json").touch(mode=0o600)
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o777 & ~mask
+    assert (tmp_path / "model" / "config.json").stat().st_mode & 0o777 == 0o666 & ~mask

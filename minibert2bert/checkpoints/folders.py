@@ -34,10 +34,10 @@ def replacing(folder: str | Path, drop: Callable[[str], bool] = lambda _: False)
     new = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-", dir=target.parent))
     try:
         yield new
+        _open_to_readers(new)
         if target.is_dir():
             _keep_others(target, new, drop)
         _flush(new)
-        new.chmod(0o777 & ~_umask())
         _swap(new, target)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -101,7 +101,11 @@ def _flush(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def _umask() -> int:
+def _open_to_readers(folder: Path) -> None:
+    """Give the folder and what was written to it the usual permissions: it was made private."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    folder.chmod(0o777 & ~mask)
+    for path in folder.iterdir():
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o666 & ~mask)

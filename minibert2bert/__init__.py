@@ -1,1 +1,40 @@
 """BERT-warm-started encoder-decoder models in NumPy, every gradient written out."""
+
+from minibert2bert.generation.config import GenerationConfig
+from minibert2bert.inspection.gradient_check import check_gradients
+from minibert2bert.inspection.trace import trace
+from minibert2bert.models.bert import BertLMHeadModel, BertModel
+from minibert2bert.models.bert_generation import BertGenerationDecoder, BertGenerationEncoder
+from minibert2bert.models.config import (
+    BertConfig,
+    BertGenerationConfig,
+    EncoderDecoderConfig,
+    RobertaConfig,
+)
+from minibert2bert.models.encoder_decoder import EncoderDecoderModel
+from minibert2bert.models.roberta import RobertaForCausalLM, RobertaModel
+from minibert2bert.tokenization.sentencepiece_tokenizer import BertGenerationTokenizer
+from minibert2bert.training.loop import train
+from minibert2bert.training.optimizer import AdamW
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdamW",
+    "BertConfig",
+    "BertGenerationConfig",
+    "BertGenerationDecoder",
+    "BertGenerationEncoder",
+    "BertGenerationTokenizer",
+    "BertLMHeadModel",
+    "BertModel",
+    "EncoderDecoderConfig",
+    "EncoderDecoderModel",
+    "GenerationConfig",
+    "RobertaConfig",
+    "RobertaForCausalLM",
+    "RobertaModel",
+    "check_gradients",
+    "trace",
+    "train",
+]

@@ -34,6 +34,19 @@ def embedding(params: Params, ids: Array, padding_idx: int | None = None) -> tup
     return weight[ids], backward
 
 
+def for_ids(ids: Array, dy: Array) -> Array:
+    """Sum the gradient over the batch if all its rows were looked up with the same ids.
+
+    Args:
+        ids: int (1, T) or (B, T)
+        dy: (B, T, H)
+
+    Returns:
+        dy: (1, T, H) or (B, T, H)
+    """
+    return dy.sum(axis=0, keepdims=True) if len(ids) == 1 else dy
+
+
 def add_rows(table: Array, ids: Array, rows: Array) -> None:
     """Add each row to the table's row of its id, in place; equal ids add up.
 
@@ -56,6 +69,7 @@ def word_and_position_embeddings(
     position_ids: Array,
     config: Settings,
     rng: np.random.Generator | None = None,
+    padding_position: int | None = None,
 ) -> tuple[Array, Backward]:
     """Add to each word's vector that of its position, normalise, and drop.
 
@@ -68,22 +82,45 @@ def word_and_position_embeddings(
         position_ids: int (1, T) or (B, T), each in [0, P)
         config: hidden_dropout_prob, layer_norm_eps
         rng: source of the dropout mask; None switches dropout off.
+        padding_position: the position whose row learns nothing, if any
 
     Returns:
         x: (B, T, H)
         backward: dx -> dparams, dwords
     """
-    positions, positions_backward = embedding(params["position_embeddings"], position_ids)
-    normed, norm_backward = layer_norm(
-        params["LayerNorm"], words + positions, config.layer_norm_eps
+    positions, positions_backward = embedding(
+        params["position_embeddings"], position_ids, padding_position
     )
-    x, dropout_backward = dropout(normed, config.hidden_dropout_prob, rng)
+    x, norm_backward = norm_and_drop(params, words + positions, config, rng)
 
     def backward(dx: Array) -> tuple[Params, Array]:
-        dnorm, dsum = norm_backward(dropout_backward(dx))
-        # Rows that share their position ids share the positions' gradient.
-        dpositions = dsum.sum(axis=0, keepdims=True) if len(position_ids) == 1 else dsum
-        dparams = {"position_embeddings": positions_backward(dpositions), "LayerNorm": dnorm}
-        return dparams, dsum
+        dparams, dsum = norm_backward(dx)
+        dpositions = positions_backward(for_ids(position_ids, dsum))
+        return {"position_embeddings": dpositions, **dparams}, dsum
 
     return x, backward
+
+
+def norm_and_drop(
+    params: Params, x: Array, config: Settings, rng: np.random.Generator | None = None
+) -> tuple[Array, Backward]:
+    """End the embeddings: dropout(layer_norm(x)).
+
+    Args:
+        params: LayerNorm (H,)
+        x: (B, T, H)
+        config: hidden_dropout_prob, layer_norm_eps
+        rng: source of the dropout mask; None switches dropout off.
+
+    Returns:
+        y: (B, T, H)
+        backward: dy -> dparams, dx
+    """
+    normed, norm_backward = layer_norm(params["LayerNorm"], x, config.layer_norm_eps)
+    y, dropout_backward = dropout(normed, config.hidden_dropout_prob, rng)
+
+    def backward(dy: Array) -> tuple[Params, Array]:
+        dnorm, dx = norm_backward(dropout_backward(dy))
+        return {"LayerNorm": dnorm}, dx
+
+    return y, backward

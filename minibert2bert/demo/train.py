@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from minibert2bert.training.batches import Pair
 from minibert2bert.training.loop import TrainingStep, mean_loss, train
 
 VOCAB_SIZE = 4000
-LONGEST_ROW = 22
-SPECIAL_IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+LONGEST_ROW, LONGEST_INPUT = 22, 64
+SPECIAL_IDS: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
 
 
 def train_tokenizer(split: Split, folder: Path) -> BertGenerationTokenizer:
@@ -50,7 +51,7 @@ def train_tokenizer(split: Split, folder: Path) -> BertGenerationTokenizer:
         num_threads=1,
         minloglevel=2,
     )
-    return BertGenerationTokenizer(str(folder / "spiece.model"))
+    return BertGenerationTokenizer(folder / "spiece.model", model_max_length=LONGEST_INPUT)
 
 
 def tokenize_pairs(pairs: list[tuple[str, str]], tokenizer: BertGenerationTokenizer) -> list[Pair]:
@@ -77,7 +78,7 @@ def fresh_model(seed: int) -> EncoderDecoderModel:
         num_hidden_layers=3,
         num_attention_heads=4,
         intermediate_size=768,
-        max_position_embeddings=64,
+        max_position_embeddings=LONGEST_INPUT,
         **SPECIAL_IDS,
     )
     config = EncoderDecoderConfig.from_encoder_decoder_configs(
@@ -85,7 +86,7 @@ def fresh_model(seed: int) -> EncoderDecoderModel:
     )
     model = EncoderDecoderModel(config, rng=np.random.default_rng(seed))
     model.generation_config = GenerationConfig(
-        max_length=64, decoder_start_token_id=SPECIAL_IDS["bos_token_id"], **SPECIAL_IDS
+        max_length=LONGEST_INPUT, decoder_start_token_id=SPECIAL_IDS["bos_token_id"], **SPECIAL_IDS
     )
     return model
 

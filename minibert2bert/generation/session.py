@@ -41,8 +41,9 @@ class DecodingSession:
         """
         self.decoder = decoder
         self.encoder_hidden_states = encoder_hidden_states
-        self.cache = KeyValueCache(decoder.config.num_hidden_layers)
+        self.cache = KeyValueCache(decoder.config.num_layers)
         self._own_mask = prompt_mask
+        self._segments = hasattr(decoder.config, "type_vocab_size")
         self._encoder_mask = None
         if encoder_attention_mask is not None:
             mask = padding_mask(encoder_attention_mask)
@@ -60,15 +61,16 @@ class DecodingSession:
             logits: (R, V), where the decoder lives
         """
         if parents is not None:
-            self.cache.reorder(np.asarray(parents, like=self.encoder_hidden_states))
+            self.cache.reorder(parents)
         past = self.cache.get_seq_length()
-        length = tokens.shape[1]
-        positions = np.arange(past, past + length, dtype=np.int64)[None]
+        positions = self.decoder.positions(tokens, tokens.shape, self.cache)
+        segments = np.zeros_like(tokens[:1]) if self._segments else None
         inputs = Inputs(
             self._on_device(tokens),
             None,
             self._on_device(positions),
             Masks(self._newest_mask(tokens, past), self._encoder_mask),
+            None if segments is None else self._on_device(segments),
         )
         states = self.decoder.cached_forward(self.encoder_hidden_states, inputs, self.cache)
         # Only the last position is asked about, so only it goes through the head.
@@ -121,7 +123,7 @@ def generate(
     prompt, prompt_mask = start_prompt(
         model, config, states.shape[0], decoder_input_ids, decoder_attention_mask
     )
-    config = within_positions(config, prompt.shape[1], model.config.decoder.max_position_embeddings)
+    config = within_positions(config, prompt.shape[1], model.config.decoder.num_positions)
     session = DecodingSession(model.decoder, states, mask, prompt_mask)
     output = generate_ids(session, prompt, config, prompt_mask)
     return output if config.return_dict_in_generate else output.sequences

@@ -7,7 +7,7 @@ from minibert2bert.components.linear import linear
 from minibert2bert.components.masks import Masks
 from minibert2bert.components.residual import add_and_norm
 from minibert2bert.models.cache import KeyValueCache, LayerCache
-from minibert2bert.models.config import BertGenerationConfig
+from minibert2bert.models.config import BertLikeConfig
 from minibert2bert.recording import record, scope
 
 
@@ -17,7 +17,7 @@ def cached_stack(
     encoder_hidden_states: Array | None,
     masks: Masks,
     cache: KeyValueCache,
-    config: BertGenerationConfig,
+    config: BertLikeConfig,
 ) -> Array:
     """Run the layers for the newest positions only, with the keys and values kept so far.
 
@@ -28,13 +28,13 @@ def cached_stack(
             first call only
         masks: own (R or 1, 1, T, past + T), encoder (B, 1, 1, S) and head_mask (L, N)
         cache: extended by T positions
-        config: num_hidden_layers, and what the layers read
+        config: num_layers, and what the layers read
 
     Returns:
         y: (R, T, H)
     """
     y = hidden_states
-    for index in range(config.num_hidden_layers):
+    for index in range(config.num_layers):
         with scope(f"layer.{index}"):
             y = _cached_layer(
                 params["layer"][str(index)],
@@ -53,7 +53,7 @@ def _cached_layer(
     encoder_hidden_states: Array | None,
     masks: Masks,
     cache: LayerCache,
-    config: BertGenerationConfig,
+    config: BertLikeConfig,
 ) -> Array:
     own, encoder, head_mask = masks
     with scope("attention"):
@@ -74,9 +74,7 @@ def _cached_layer(
     return y
 
 
-def _keys_and_values(
-    params: Params, states: Array, config: BertGenerationConfig
-) -> tuple[Array, Array]:
+def _keys_and_values(params: Params, states: Array, config: BertLikeConfig) -> tuple[Array, Array]:
     heads = config.num_attention_heads
     key, _ = linear(params["key"], states)
     value, _ = linear(params["value"], states)
@@ -89,7 +87,7 @@ def _cached_attention(
     key: Array,
     value: Array,
     mask: Array | None,
-    config: BertGenerationConfig,
+    config: BertLikeConfig,
     head_mask: Array | None,
 ) -> Array:
     projected, _ = linear(params["self"]["query"], hidden_states)

@@ -1,7 +1,5 @@
 """The layers that BERT, RoBERTa and BertGeneration share: post-norm, self- and cross-attention."""
 
-from typing import TypeAlias
-
 import numpy as np
 
 from minibert2bert.arrays import Array, Backward, Params, no_backward
@@ -9,10 +7,8 @@ from minibert2bert.components.attention import multi_head_attention
 from minibert2bert.components.feed_forward import feed_forward_block
 from minibert2bert.components.masks import Masks
 from minibert2bert.components.residual import add_and_norm
-from minibert2bert.models.config import BertGenerationConfig
+from minibert2bert.models.config import BertLikeConfig
 from minibert2bert.recording import record, scope
-
-Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 
 def attention_block(
@@ -20,7 +16,7 @@ def attention_block(
     hidden_states: Array,
     key_value_states: Array,
     mask: Array | None,
-    config: BertGenerationConfig,
+    config: BertLikeConfig,
     rng: np.random.Generator | None = None,
     head_mask: Array | None = None,
 ) -> tuple[Array, Backward]:
@@ -57,7 +53,7 @@ def encoder_layer(
     params: Params,
     hidden_states: Array,
     masks: Masks,
-    config: BertGenerationConfig,
+    config: BertLikeConfig,
     rng: np.random.Generator | None = None,
 ) -> tuple[Array, Backward]:
     """Self-attention, then feed-forward.
@@ -100,7 +96,7 @@ def decoder_layer(
     hidden_states: Array,
     encoder_hidden_states: Array,
     masks: Masks,
-    config: BertGenerationConfig,
+    config: BertLikeConfig,
     rng: np.random.Generator | None = None,
 ) -> tuple[Array, Backward]:
     """Self-attention, cross-attention, feed-forward.
@@ -149,7 +145,7 @@ def encoder_stack(
     params: Params,
     hidden_states: Array,
     masks: Masks,
-    config: BertGenerationConfig,
+    config: BertLikeConfig,
     rng: np.random.Generator | None = None,
     training: bool = False,
 ) -> tuple[Array, Backward]:
@@ -159,7 +155,7 @@ def encoder_stack(
         params: layer.0, layer.1, ...
         hidden_states: (B, T, H)
         masks: own and head_mask (L, N)
-        config: num_hidden_layers, and what the layers read
+        config: num_layers, and what the layers read
         rng: source of the dropout masks; None switches dropout off.
         training: whether backward will be called
 
@@ -169,7 +165,7 @@ def encoder_stack(
     """
     y = hidden_states
     backwards = {}
-    for index in range(config.num_hidden_layers):
+    for index in range(config.num_layers):
         with scope(f"layer.{index}"):
             y, layer_backward = encoder_layer(
                 params["layer"][str(index)], y, masks.of_layer(index), config, rng
@@ -193,7 +189,7 @@ def decoder_stack(
     hidden_states: Array,
     encoder_hidden_states: Array,
     masks: Masks,
-    config: BertGenerationConfig,
+    config: BertLikeConfig,
     rng: np.random.Generator | None = None,
     training: bool = False,
 ) -> tuple[Array, Backward]:
@@ -204,7 +200,7 @@ def decoder_stack(
         hidden_states: (B, T, H)
         encoder_hidden_states: (B, S, H)
         masks: own, encoder and head_mask (L, N)
-        config: num_hidden_layers, and what the layers read
+        config: num_layers, and what the layers read
         rng: source of the dropout masks; None switches dropout off.
         training: whether backward will be called
 
@@ -214,7 +210,7 @@ def decoder_stack(
     """
     y = hidden_states
     backwards = {}
-    for index in range(config.num_hidden_layers):
+    for index in range(config.num_layers):
         with scope(f"layer.{index}"):
             y, layer_backward = decoder_layer(
                 params["layer"][str(index)],
@@ -239,38 +235,3 @@ def decoder_stack(
         return {"layer": dlayers}, dy, dencoder_hidden_states
 
     return y, backward
-
-
-def layer_shapes(config: BertGenerationConfig) -> Shapes:
-    """Name and shape of every tensor in one layer, cross-attention included if config adds it."""
-    H, F = config.hidden_size, config.intermediate_size
-    shapes = {
-        **_attention_shapes("attention", H),
-        "intermediate.dense.weight": (F, H),
-        "intermediate.dense.bias": (F,),
-        **_output_shapes("output", H, F),
-    }
-    if config.position_embedding_type != "absolute":
-        distances = 2 * config.max_position_embeddings - 1
-        head_size = H // config.num_attention_heads
-        shapes["attention.self.distance_embedding.weight"] = (distances, head_size)
-    if config.add_cross_attention:
-        shapes.update(_attention_shapes("crossattention", H))
-    return shapes
-
-
-def _attention_shapes(name: str, H: int) -> Shapes:
-    shapes: Shapes = {}
-    for part in ("query", "key", "value"):
-        shapes[f"{name}.self.{part}.weight"] = (H, H)
-        shapes[f"{name}.self.{part}.bias"] = (H,)
-    return shapes | _output_shapes(f"{name}.output", H, H)
-
-
-def _output_shapes(name: str, H: int, inputs: int) -> Shapes:
-    return {
-        f"{name}.dense.weight": (H, inputs),
-        f"{name}.dense.bias": (H,),
-        f"{name}.LayerNorm.weight": (H,),
-        f"{name}.LayerNorm.bias": (H,),
-    }

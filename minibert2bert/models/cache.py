@@ -50,15 +50,23 @@ class LayerCache:
     def reorder(self, parents: Array) -> None:
         """Let row r continue what row parents[r] has seen; the encoder's part does not move."""
         if self._kept is not None:
+            rows = np.asarray(parents, like=self._kept[0])
             for kept in self._kept:
-                kept[:, :, : self._length] = kept[parents, :, : self._length]
+                kept[:, :, : self._length] = kept[rows, :, : self._length]
 
 
 class KeyValueCache:
-    """The keys and values of all layers of a decoder."""
+    """The keys and values of all layers of a decoder.
+
+    Attributes:
+        layers: a LayerCache each
+        tokens: int (R,), how many of the positions kept are not padding, on the host; counted
+            by families whose positions depend on it, None in the others
+    """
 
     def __init__(self, layers: int) -> None:
         self.layers = [LayerCache() for _ in range(layers)]
+        self.tokens: Array | None = None
 
     def get_seq_length(self) -> int:
         """Return the number of positions kept."""
@@ -68,8 +76,10 @@ class KeyValueCache:
         """Let row r continue what row parents[r] has seen, in every layer.
 
         Args:
-            parents: int (R,)
+            parents: int (R,), on the host
         """
+        if self.tokens is not None:
+            self.tokens = self.tokens[parents]
         for layer in self.layers:
             layer.reorder(parents)
 

@@ -66,6 +66,9 @@ class ModelConfig:
         """Return the contents of a config.json; what has its default is written too."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         del fields["other"]
+        for name, default in (("zero_fully_masked", False), ("add_pooling_layer", True)):
+            if fields.get(name) == default:
+                del fields[name]
         return {**self.other, "model_type": self.model_type, **fields}
 
     def to_json(self) -> str:
@@ -84,20 +87,18 @@ class ModelConfig:
 
 
 @dataclass
-class BertGenerationConfig(ModelConfig):
-    """The settings of a BertGeneration encoder or decoder, with the reference's defaults.
+class BertLikeConfig(ModelConfig):
+    """The settings that BERT, RoBERTa and BertGeneration share.
 
     zero_fully_masked is this package's own: whether a query that sees nothing gets zeros
     instead of the mean of all values.
     """
 
-    model_type: ClassVar[str] = "bert-generation"
-
-    vocab_size: int = 50358
-    hidden_size: int = 1024
-    num_hidden_layers: int = 24
-    num_attention_heads: int = 16
-    intermediate_size: int = 4096
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
@@ -105,8 +106,8 @@ class BertGenerationConfig(ModelConfig):
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
-    bos_token_id: int | None = 2
-    eos_token_id: int | None = 1
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
     position_embedding_type: str = "absolute"
     use_cache: bool = True
     is_decoder: bool = False
@@ -116,30 +117,110 @@ class BertGenerationConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         activation(self.hidden_act)
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size must be a multiple of num_attention_heads, got {self.hidden_size} "
-                f"and {self.num_attention_heads}"
-            )
+        check_heads(self.hidden_size, self.num_attention_heads)
+        check_pad(self.pad_token_id, self.vocab_size)
         if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
             raise ValueError(
                 f"position_embedding_type must be one of {POSITION_EMBEDDING_TYPES}, "
                 f"got {self.position_embedding_type!r}"
             )
-        if self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
+
+    @property
+    def causal(self) -> bool:
+        """Whether a position may see only itself and what came before."""
+        return self.is_decoder
+
+    @property
+    def num_layers(self) -> int:
+        """The number of layers in the stack."""
+        return self.num_hidden_layers
+
+    @property
+    def num_positions(self) -> int:
+        """The longest sequence."""
+        return self.max_position_embeddings
+
+
+@dataclass
+class BertGenerationConfig(BertLikeConfig):
+    """The settings of a BertGeneration encoder or decoder, with the reference's defaults."""
+
+    model_type: ClassVar[str] = "bert-generation"
+
+    vocab_size: int = 50358
+    hidden_size: int = 1024
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 16
+    intermediate_size: int = 4096
+    bos_token_id: int | None = 2
+    eos_token_id: int | None = 1
+
+
+@dataclass
+class BertConfig(BertLikeConfig):
+    """The settings of BERT.
+
+    type_vocab_size counts the kinds of segments; add_pooling_layer, a keyword of the reference's
+    classes, says whether there is a pooler.
+    """
+
+    model_type: ClassVar[str] = "bert"
+
+    type_vocab_size: int = 2
+    add_pooling_layer: bool = True
+
+
+@dataclass
+class RobertaConfig(BertLikeConfig):
+    """The settings of RoBERTa, whose positions begin behind that of the padding."""
+
+    model_type: ClassVar[str] = "roberta"
+
+    vocab_size: int = 50265
+    pad_token_id: int | None = 1
+    bos_token_id: int | None = 0
+    eos_token_id: int | None = 2
+    type_vocab_size: int = 2
+    add_pooling_layer: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pad_token_id is None:
             raise ValueError(
-                f"pad_token_id must be below vocab_size {self.vocab_size}, got {self.pad_token_id}"
+                "RobertaConfig needs pad_token_id: positions are counted from there, got None"
             )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the contents of a config.json, without this package's own settings if unused."""
-        settings = super().to_dict()
-        if not self.zero_fully_masked:
-            del settings["zero_fully_masked"]
-        return settings
+    @property
+    def num_positions(self) -> int:
+        """The longest sequence: the first positions of the table belong to the padding."""
+        return self.max_position_embeddings - (self.pad_token_id or 0) - 1
 
 
-CONFIGS: dict[str, type[ModelConfig]] = {BertGenerationConfig.model_type: BertGenerationConfig}
+def check_heads(hidden_size: int, heads: int) -> None:
+    """Refuse a width that the heads cannot share evenly.
+
+    Raises:
+        ValueError: if the heads do not divide the hidden size.
+    """
+    if hidden_size % heads:
+        raise ValueError(
+            f"hidden_size must be a multiple of num_attention_heads, got {hidden_size} and {heads}"
+        )
+
+
+def check_pad(pad_token_id: int | None, vocab_size: int) -> None:
+    """Refuse a pad token outside of the vocabulary.
+
+    Raises:
+        ValueError: if it is.
+    """
+    if pad_token_id is not None and not 0 <= pad_token_id < vocab_size:
+        raise ValueError(f"pad_token_id must be below vocab_size {vocab_size}, got {pad_token_id}")
+
+
+CONFIGS: dict[str, type[ModelConfig]] = {
+    config.model_type: config for config in (BertConfig, BertGenerationConfig, RobertaConfig)
+}
 
 
 def config_from_dict(settings: dict[str, Any], **overrides: Any) -> ModelConfig:

@@ -1,6 +1,6 @@
 """The door of a model: what comes in is checked here, and made ready for the components."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,7 +10,6 @@ from minibert2bert.arrays import Array
 from minibert2bert.components.loss import IGNORE
 from minibert2bert.components.masks import Masks, causal_mask, padding_mask
 from minibert2bert.device import to_numpy
-from minibert2bert.models.config import BertGenerationConfig
 
 ArrayLike: TypeAlias = Array | Sequence[Any]
 
@@ -24,17 +23,20 @@ class Inputs:
         inputs_embeds: (B, T, H), or None if input_ids are given
         position_ids: int (1, T) or (B, T)
         masks: what each position may see
+        token_type_ids: int (1, T) or (B, T), the segments, in families that have them
     """
 
-    input_ids: Array | None
-    inputs_embeds: Array | None
+    input_ids: Any
+    inputs_embeds: Any
     position_ids: Array
     masks: Masks
+    token_type_ids: Any = None
 
 
 def prepare_inputs(
-    config: BertGenerationConfig,
+    config: Any,
     like: Array,
+    positions: Callable[[Array | None, tuple[int, int]], Array],
     input_ids: ArrayLike | None = None,
     attention_mask: ArrayLike | None = None,
     position_ids: ArrayLike | None = None,
@@ -42,21 +44,23 @@ def prepare_inputs(
     inputs_embeds: Array | None = None,
     encoder_hidden_states: Array | None = None,
     encoder_attention_mask: ArrayLike | None = None,
+    token_type_ids: ArrayLike | None = None,
     past_length: int = 0,
 ) -> Inputs:
     """Check what a user handed to a model, and make masks and positions of it.
 
     Args:
-        config: vocab_size, max_position_embeddings, is_decoder, num_hidden_layers,
-            num_attention_heads, hidden_size, add_cross_attention
+        config: of a family
         like: an array of the parameters; decides device and dtype.
+        positions: the family's rule, from ids on the host, or None, and (B, T) to position ids
         input_ids: int (B, T)
         attention_mask: (B, past + T), or bool (B or 1, N or 1, T, past + T) used as it is
-        position_ids: int (T,), (1, T) or (B, T); past, past + 1, ... by default
+        position_ids: int (T,), (1, T) or (B, T); by the family's rule if not given
         head_mask: (N,) or (L, N)
         inputs_embeds: (B, T, H), instead of input_ids
         encoder_hidden_states: (B, S, H), for cross-attention
         encoder_attention_mask: (B, S)
+        token_type_ids: int (B, T), 0 by default
         past_length: positions already in the cache
 
     Raises:
@@ -72,11 +76,11 @@ def prepare_inputs(
         ids = None
         batch, length = _check_embeds(inputs_embeds, config)
     keys = past_length + length
-    if keys > config.max_position_embeddings:
+    if keys > config.num_positions:
         raise ValueError(
-            f"the sequence has {keys} positions, but max_position_embeddings is "
-            f"{config.max_position_embeddings}; truncate the input (truncation=True, max_length="
-            f"{config.max_position_embeddings})"
+            f"the sequence has {keys} positions, but max_position_embeddings leaves room for "
+            f"{config.num_positions}; truncate the input (truncation=True, "
+            f"max_length={config.num_positions})"
         )
     encoder_mask = None
     if encoder_hidden_states is not None:
@@ -86,12 +90,17 @@ def prepare_inputs(
         encoder_mask,
         _check_head_mask(head_mask, config),
     )
-    positions = _check_positions(position_ids, past_length, batch, length, config)
+    if position_ids is None:
+        checked_positions = positions(ids, (batch, length))
+    else:
+        checked_positions = _check_positions(position_ids, batch, length, config)
+    segments = _check_segments(token_type_ids, batch, length, config)
     return Inputs(
         None if ids is None else np.asarray(ids, like=like),
         None if inputs_embeds is None else np.asarray(inputs_embeds, dtype=like.dtype, like=like),
-        np.asarray(positions, like=like),
+        np.asarray(checked_positions, like=like),
         Masks(*(None if mask is None else np.asarray(mask, like=like) for mask in masks)),
+        None if segments is None else np.asarray(segments, like=like),
     )
 
 
@@ -150,7 +159,7 @@ def _to_host(array: ArrayLike) -> Array:
     return np.asarray(array) if isinstance(array, (list, tuple)) else np.asarray(to_numpy(array))
 
 
-def _check_embeds(embeds: Any, config: BertGenerationConfig) -> tuple[int, int]:
+def _check_embeds(embeds: Any, config: Any) -> tuple[int, int]:
     shape = np.shape(embeds)
     if len(shape) != 3 or shape[2] != config.hidden_size or 0 in shape:
         raise ValueError(
@@ -160,14 +169,14 @@ def _check_embeds(embeds: Any, config: BertGenerationConfig) -> tuple[int, int]:
 
 
 def _own_mask(
-    config: BertGenerationConfig,
+    config: Any,
     attention_mask: ArrayLike | None,
     batch: int,
     length: int,
     keys: int,
 ) -> Array | None:
     """Combine causality, in a decoder, with the padding."""
-    causal = causal_mask(length, keys) if config.is_decoder else None
+    causal = causal_mask(length, keys) if config.causal else None
     if attention_mask is None:
         return causal
     mask = _to_host(attention_mask)
@@ -193,7 +202,7 @@ def _check_ready_mask(mask: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _check_encoder(
-    config: BertGenerationConfig, batch: int, states: Array, attention_mask: ArrayLike | None
+    config: Any, batch: int, states: Array, attention_mask: ArrayLike | None
 ) -> Array | None:
     if not config.add_cross_attention:
         raise ValueError(
@@ -217,10 +226,10 @@ def _check_encoder(
     return padding_mask(mask)
 
 
-def _check_head_mask(head_mask: ArrayLike | None, config: BertGenerationConfig) -> Array | None:
+def _check_head_mask(head_mask: ArrayLike | None, config: Any) -> Array | None:
     if head_mask is None:
         return None
-    shape = (config.num_hidden_layers, config.num_attention_heads)
+    shape = (config.num_layers, config.num_attention_heads)
     mask = _to_host(head_mask)
     if mask.shape not in (shape, shape[1:]):
         raise ValueError(
@@ -230,15 +239,7 @@ def _check_head_mask(head_mask: ArrayLike | None, config: BertGenerationConfig) 
     return np.broadcast_to(mask, shape)
 
 
-def _check_positions(
-    position_ids: ArrayLike | None,
-    past_length: int,
-    batch: int,
-    length: int,
-    config: BertGenerationConfig,
-) -> Array:
-    if position_ids is None:
-        return np.arange(past_length, past_length + length, dtype=np.int64)[None]
+def _check_positions(position_ids: ArrayLike, batch: int, length: int, config: Any) -> Array:
     positions = np.atleast_2d(_to_host(position_ids))
     if positions.shape not in ((1, length), (batch, length)):
         raise ValueError(
@@ -246,3 +247,20 @@ def _check_positions(
             f"got {positions.shape}"
         )
     return check_ids("position_ids", positions, config.max_position_embeddings)
+
+
+def _check_segments(
+    token_type_ids: ArrayLike | None, batch: int, length: int, config: Any
+) -> Array | None:
+    segments = getattr(config, "type_vocab_size", None)
+    if token_type_ids is None:
+        return None if segments is None else np.zeros((1, length), dtype=np.int64)
+    if segments is None:
+        raise ValueError(
+            f"token_type_ids were given to a model of type {config.model_type}, which has no "
+            "segments; leave them out"
+        )
+    checked = check_ids("token_type_ids", token_type_ids, segments)
+    if checked.shape != (batch, length):
+        raise ValueError(f"token_type_ids must have shape {(batch, length)}, got {checked.shape}")
+    return checked

@@ -41,6 +41,7 @@ class BaseModelOutput(ModelOutput):
 
     Attributes:
         last_hidden_state: (B, T, H)
+        pooler_output: (B, H), if the family has a pooler
         past_key_values: the cache, if asked for
         hidden_states: L + 1 arrays (B, T, H), the embeddings first, if asked for
         attentions: L arrays (B, N, T, T), if asked for
@@ -48,6 +49,7 @@ class BaseModelOutput(ModelOutput):
     """
 
     last_hidden_state: Array
+    pooler_output: Array | None = None
     past_key_values: Any = None
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None

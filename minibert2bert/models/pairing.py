@@ -6,13 +6,23 @@ import numpy as np
 
 from minibert2bert.arrays import Array, Backward, Params, nest
 from minibert2bert.components.linear import linear
+from minibert2bert.models.bert import BertLMHeadModel, BertModel
 from minibert2bert.models.bert_generation import BertGenerationDecoder, BertGenerationEncoder
 from minibert2bert.models.config import EncoderDecoderConfig
 from minibert2bert.models.pretrained import PretrainedModel, initial_parameters
+from minibert2bert.models.roberta import RobertaForCausalLM, RobertaModel
 from minibert2bert.models.transformer import CausalLM, Transformer
 
-ENCODERS: dict[str, type[Transformer]] = {"bert-generation": BertGenerationEncoder}
-DECODERS: dict[str, type[CausalLM]] = {"bert-generation": BertGenerationDecoder}
+ENCODERS: dict[str, type[Transformer]] = {
+    "bert": BertModel,
+    "bert-generation": BertGenerationEncoder,
+    "roberta": RobertaModel,
+}
+DECODERS: dict[str, type[CausalLM]] = {
+    "bert": BertLMHeadModel,
+    "bert-generation": BertGenerationDecoder,
+    "roberta": RobertaForCausalLM,
+}
 PROJECTION = "enc_to_dec_proj"
 
 

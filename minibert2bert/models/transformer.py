@@ -1,10 +1,12 @@
 """What the halves of all families share: a checked call around the family's own functions."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
-from minibert2bert.arrays import Array, Backward, add_params, flatten
+from minibert2bert.arrays import Array, Backward, Params, add_params, flatten
 from minibert2bert.components.loss import cross_entropy
 from minibert2bert.models.cache import KeyValueCache
 from minibert2bert.models.inputs import ArrayLike, Inputs, check_labels, prepare_inputs
@@ -14,7 +16,19 @@ from minibert2bert.recording import recording
 
 
 class Transformer(PretrainedModel):
-    """A stack without a head. A family gives it forward and cached_forward."""
+    """A stack without a head.
+
+    Attributes:
+        stack: the family's function of params, encoder_hidden_states, inputs, config, rng and
+            training, which returns hidden states and their backward
+        cached_stack: its function of params, encoder_hidden_states, inputs, cache and config,
+            which returns the hidden states of the newest positions
+        branch: the names under which the stack's parameters are
+    """
+
+    stack: ClassVar[Callable[..., tuple[Array, Backward]]]
+    cached_stack: ClassVar[Callable[..., Array]]
+    branch: ClassVar[tuple[str, ...]] = ()
 
     def forward(
         self,
@@ -23,18 +37,72 @@ class Transformer(PretrainedModel):
         rng: np.random.Generator | None = None,
         training: bool = False,
     ) -> tuple[Array, Backward]:
-        """Compute the hidden states of checked inputs."""
-        raise TypeError(f"{type(self).__name__} is a base class; use one of its families")
+        """Compute the hidden states of checked inputs.
+
+        Returns:
+            states: (B, T, H)
+            backward: dstates -> dparams, and dencoder_hidden_states if there are any
+        """
+        states, stack_backward = self.stack(
+            self.stack_params(), encoder_hidden_states, inputs, self.config, rng, training
+        )
+
+        def backward(dstates: Array) -> Any:
+            gradients = stack_backward(dstates)
+            dparams, *others = gradients if isinstance(gradients, tuple) else (gradients,)
+            for name in reversed(self.branch):
+                dparams = {name: dparams}
+            return (dparams, *others) if others else dparams
+
+        return states, backward
 
     def cached_forward(
         self, encoder_hidden_states: Array | None, inputs: Inputs, cache: KeyValueCache
     ) -> Array:
-        """Compute the hidden states of the newest positions."""
-        raise TypeError(f"{type(self).__name__} is a base class; use one of its families")
+        """Compute the hidden states of the newest positions of checked inputs."""
+        return self.cached_stack(
+            self.stack_params(), encoder_hidden_states, inputs, cache, self.config
+        )
 
-    def prepare(self, past_length: int = 0, **arguments: Any) -> Inputs:
+    def stack_params(self) -> Params:
+        """Return the stack's branch of the parameters."""
+        params = self.params
+        for name in self.branch:
+            params = params[name]
+        return params
+
+    def positions(
+        self, ids: Array | None, shape: tuple[int, int], cache: KeyValueCache | None = None
+    ) -> Array:
+        """Count the positions: 0, 1, ..., or on from where the cache ends.
+
+        Args:
+            ids: int (B, T), on the host; None if vectors were given in their place
+            shape: (B, T)
+            cache: what came before, if anything
+
+        Returns:
+            position_ids: int64 (1, T), or (B, T) in a family where they depend on the ids
+        """
+        past = cache.get_seq_length() if cache else 0
+        return np.arange(past, past + shape[1], dtype=np.int64)[None]
+
+    def pool(self, hidden_states: Array) -> Array | None:
+        """Summarise each text, in families that have a pooler.
+
+        Args:
+            hidden_states: (B, T, H)
+
+        Returns:
+            pooled: (B, H), or None
+        """
+        return None
+
+    def prepare(self, cache: KeyValueCache | None = None, **arguments: Any) -> Inputs:
         """Check what a user handed to the model; see prepare_inputs."""
-        return prepare_inputs(self.config, self.like, past_length=past_length, **arguments)
+        past = cache.get_seq_length() if cache else 0
+        positions = partial(self.positions, cache=cache)
+        return prepare_inputs(self.config, self.like, positions, past_length=past, **arguments)
 
     def run(
         self,
@@ -52,13 +120,9 @@ class Transformer(PretrainedModel):
             extras: the other fields of the output
         """
         cache = past_key_values
-        if cache is None and use_cache and self.config.is_decoder:
-            cache = KeyValueCache(self.config.num_hidden_layers)
-        inputs = self.prepare(
-            cache.get_seq_length() if cache else 0,
-            encoder_hidden_states=encoder_hidden_states,
-            **arguments,
-        )
+        if cache is None and use_cache and self.config.causal:
+            cache = KeyValueCache(self.config.num_layers)
+        inputs = self.prepare(cache, encoder_hidden_states=encoder_hidden_states, **arguments)
         with recording(output_attentions or output_hidden_states) as arrays:
             if cache is None:
                 states, _ = self.forward(encoder_hidden_states, inputs)
@@ -77,6 +141,7 @@ class Transformer(PretrainedModel):
         encoder_hidden_states: Array | None = None,
         encoder_attention_mask: ArrayLike | None = None,
         *,
+        token_type_ids: ArrayLike | None = None,
         past_key_values: KeyValueCache | None = None,
         use_cache: bool = False,
         output_attentions: bool = False,
@@ -93,6 +158,7 @@ class Transformer(PretrainedModel):
             inputs_embeds: (B, T, H), instead of input_ids
             encoder_hidden_states: (B, S, H), for a decoder with cross-attention
             encoder_attention_mask: (B, S)
+            token_type_ids: int (B, T), in families that tell segments apart; 0 by default
             past_key_values: the cache of an earlier call, which this call continues
             use_cache: whether to return a cache; only a decoder does
             output_attentions: whether to return the attention weights
@@ -117,17 +183,32 @@ class Transformer(PretrainedModel):
             inputs_embeds=inputs_embeds,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
+            token_type_ids=token_type_ids,
         )
-        output = BaseModelOutput(states, **extras)
+        output = BaseModelOutput(states, self.pool(states), **extras)
         return output if return_dict else output.to_tuple()
 
 
 class CausalLM(Transformer):
-    """A stack with a language-model head. A family gives it head as well."""
+    """A stack with a language-model head.
+
+    Attributes:
+        score: the family's function of params, hidden_states and config, which returns logits
+            and their backward
+        shifts_labels: whether position t is to predict the label at t + 1
+    """
+
+    score: ClassVar[Callable[..., tuple[Array, Backward]]]
+    shifts_labels: ClassVar[bool] = True
 
     def head(self, hidden_states: Array) -> tuple[Array, Backward]:
-        """Score every word at every position; only decoders can."""
-        raise TypeError(f"{type(self).__name__} has no language-model head")
+        """Score every word at every position.
+
+        Returns:
+            logits: (..., V)
+            backward: dlogits -> dparams, dhidden_states
+        """
+        return self.score(self.params, hidden_states, self.config)
 
     def __call__(
         self,
@@ -139,6 +220,7 @@ class CausalLM(Transformer):
         encoder_hidden_states: Array | None = None,
         encoder_attention_mask: ArrayLike | None = None,
         *,
+        token_type_ids: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         past_key_values: KeyValueCache | None = None,
         use_cache: bool = False,
@@ -158,6 +240,7 @@ class CausalLM(Transformer):
             encoder_attention_mask: (B, S)
             labels: int (B, T), the input ids again: position t is to predict the label at t + 1;
                 IGNORE (-100) where nothing is to be predicted
+            token_type_ids: int (B, T), in families that tell segments apart; 0 by default
             past_key_values: the cache of an earlier call, which this call continues
             use_cache: whether to return a cache; only a decoder does
             output_attentions: whether to return the attention weights
@@ -182,6 +265,7 @@ class CausalLM(Transformer):
             inputs_embeds=inputs_embeds,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
+            token_type_ids=token_type_ids,
         )
         logits, _ = self.head(states)
         loss = None

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minibert2bert.arrays import Array, Backward, Params, add_params, flatten
-from minibert2bert.components.loss import IGNORE, cross_entropy, shift_tokens_right
+from minibert2bert.arrays import Array, Backward, add_params, flatten
+from minibert2bert.components.loss import cross_entropy, shift_tokens_right
 from minibert2bert.components.masks import mask_from_labels
 from minibert2bert.models.cache import KeyValueCache
 from minibert2bert.models.inputs import ArrayLike, check_labels
@@ -161,7 +161,8 @@ class EncoderDecoderModel(EncoderDecoderPair):
         )
         with scope("decoder"):
             states, decoder_backward = self.decoder.forward(projected, target, rng, training=True)
-        loss, loss_backward = self._loss_of_states(states, labels, label_smoothing)
+        checked = self._checked_labels(labels, states)
+        loss, loss_backward = self.decoder.loss_of_states(states, checked, label_smoothing)
 
         def backward(dloss: float = 1.0) -> dict[str, Array]:
             dhead, dstates = loss_backward(dloss)
@@ -199,27 +200,6 @@ class EncoderDecoderModel(EncoderDecoderPair):
         from minibert2bert.generation.session import generate
 
         return generate(self, input_ids, attention_mask, **options)
-
-    def _loss_of_states(
-        self, states: Array, labels: ArrayLike, label_smoothing: float
-    ) -> tuple[Array, Backward]:
-        """Head and cross-entropy, only at the positions whose label counts."""
-        checked = check_labels(
-            labels, states.shape[0], states.shape[1], self.config.decoder.vocab_size
-        )
-        counted = np.asarray(np.flatnonzero(checked != IGNORE), like=states)
-        rows = states.reshape(-1, states.shape[-1])
-        logits, head_backward = self.decoder.head(rows[counted])
-        targets = np.asarray(checked.reshape(-1), like=states)[counted]
-        loss, cross_entropy_backward = cross_entropy(logits, targets, label_smoothing)
-
-        def backward(dloss: float) -> tuple[Params, Array]:
-            dhead, dcounted = head_backward(cross_entropy_backward(dloss))
-            drows = np.zeros_like(rows)
-            drows[counted] = dcounted
-            return dhead, drows.reshape(states.shape)
-
-        return loss, backward
 
     def encode(
         self,

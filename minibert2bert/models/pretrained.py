@@ -107,8 +107,8 @@ class PretrainedModel:
         """
         config = cls.config_class.from_pretrained(folder, **config_overrides)
         expected = cls.parameter_shapes(config)
-        found = canonical_names(read_tensors(folder, dtype), expected, cls.base_prefix)
-        loaded, report = match(fit_heads(found, expected), expected, ignore_mismatched_sizes)
+        tensors = cls.fit_names(read_tensors(folder, dtype), expected, config)
+        loaded, report = match(tensors, expected, ignore_mismatched_sizes)
         missing = {name: expected[name] for name in report.new}
         rng = rng if rng is not None else np.random.default_rng()
         fresh = cls.initial_parameters(missing, config, rng, dtype)
@@ -117,6 +117,19 @@ class PretrainedModel:
         model.load_report = report
         model.read_settings(Path(folder))
         return model
+
+    @classmethod
+    def fit_names(
+        cls, tensors: dict[str, Array], expected: dict[str, tuple[int, ...]], config: Any
+    ) -> dict[str, Array]:
+        """Give the tensors of a file the names that the model expects.
+
+        Args:
+            tensors: arrays under the names of the file
+            expected: names and shapes of the model
+            config: the settings
+        """
+        return fit_heads(canonical_names(tensors, expected, cls.base_prefix), expected)
 
     def save_pretrained(
         self, folder: str | Path, dtype: str | None = None, max_shard_size: int | None = None

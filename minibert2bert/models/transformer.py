@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minibert2bert.arrays import Array, Backward, Params, add_params, flatten
-from minibert2bert.components.loss import cross_entropy
+from minibert2bert.components.loss import IGNORE, cross_entropy
 from minibert2bert.models.cache import KeyValueCache
 from minibert2bert.models.inputs import ArrayLike, Inputs, check_labels, prepare_inputs
 from minibert2bert.models.outputs import BaseModelOutput, CausalLMOutput, recorded_extras
@@ -238,8 +238,8 @@ class CausalLM(Transformer):
             inputs_embeds: (B, T, H), instead of input_ids
             encoder_hidden_states: (B, S, H), for a decoder with cross-attention
             encoder_attention_mask: (B, S)
-            labels: int (B, T), the input ids again: position t is to predict the label at t + 1;
-                IGNORE (-100) where nothing is to be predicted
+            labels: int (B, T), the input ids again: position t is to predict the label at t + 1
+                (in BART's decoder: at t); IGNORE (-100) where nothing is to be predicted
             token_type_ids: int (B, T), in families that tell segments apart; 0 by default
             past_key_values: the cache of an earlier call, which this call continues
             use_cache: whether to return a cache; only a decoder does
@@ -270,9 +270,7 @@ class CausalLM(Transformer):
         logits, _ = self.head(states)
         loss = None
         if labels is not None:
-            checked = check_labels(labels, states.shape[0], states.shape[1], self.config.vocab_size)
-            targets = np.asarray(checked[:, 1:], like=logits)
-            loss, _ = cross_entropy(logits[:, :-1], targets)
+            loss, _ = cross_entropy(logits, np.asarray(self.targets(labels, states), like=logits))
         output = CausalLMOutput(loss, logits, **extras)
         return output if return_dict else output.to_tuple()
 
@@ -289,7 +287,7 @@ class CausalLM(Transformer):
 
         Args:
             input_ids: int (B, T)
-            labels: int (B, T), the input ids again: position t is to predict the label at t + 1
+            labels: int (B, T), as in a call
             attention_mask: (B, T), 1 for a token, 0 for padding
             rng: source of the dropout masks; None switches dropout off.
             label_smoothing: in [0, 1), see cross_entropy
@@ -302,19 +300,61 @@ class CausalLM(Transformer):
         states_of_encoder = others.get("encoder_hidden_states")
         inputs = self.prepare(input_ids=input_ids, attention_mask=attention_mask, **others)
         states, stack_backward = self.forward(states_of_encoder, inputs, rng, training=True)
-        checked = check_labels(labels, states.shape[0], states.shape[1], self.config.vocab_size)
-        logits, head_backward = self.head(states[:, :-1])
-        targets = np.asarray(checked[:, 1:], like=logits)
-        loss, loss_backward = cross_entropy(logits, targets, label_smoothing)
+        loss, states_backward = self.loss_of_states(
+            states, self.targets(labels, states), label_smoothing
+        )
 
         def backward(dloss: float = 1.0) -> dict[str, Array]:
-            dhead, dshifted = head_backward(loss_backward(dloss))
-            dstates = np.zeros_like(states)
-            dstates[:, :-1] = dshifted
+            dhead, dstates = states_backward(dloss)
             dstack = stack_backward(dstates)
             if states_of_encoder is not None:
                 dstack, _ = dstack
             # A tied word embedding is used by the lookup and by the head.
             return flatten(add_params(dstack, dhead))
+
+        return loss, backward
+
+    def targets(self, labels: ArrayLike, states: Array) -> Array:
+        """Check labels, and move them to where they are to be predicted.
+
+        Args:
+            labels: int (B, T)
+            states: (B, T, H)
+
+        Returns:
+            targets: int64 (B, T), on the host
+        """
+        batch, length = states.shape[:2]
+        targets = check_labels(labels, batch, length, self.config.vocab_size)
+        if self.shifts_labels:
+            targets = np.concatenate([targets[:, 1:], np.full((batch, 1), IGNORE)], axis=1)
+        return targets
+
+    def loss_of_states(
+        self, states: Array, targets: Array, label_smoothing: float
+    ) -> tuple[Array, Backward]:
+        """Head and cross-entropy, only at the positions whose target counts.
+
+        Args:
+            states: (B, T, H)
+            targets: int (B, T), on the host
+            label_smoothing: in [0, 1), see cross_entropy
+
+        Returns:
+            loss: a scalar, in nats
+            backward: dloss -> dparams, dstates
+        """
+        rows = states.reshape(-1, states.shape[-1])
+        counted = np.flatnonzero(targets != IGNORE)
+        right = np.asarray(targets.reshape(-1)[counted], like=states)
+        counted = np.asarray(counted, like=states)
+        logits, head_backward = self.head(rows[counted])
+        loss, cross_entropy_backward = cross_entropy(logits, right, label_smoothing)
+
+        def backward(dloss: float) -> tuple[Params, Array]:
+            dhead, dcounted = head_backward(cross_entropy_backward(dloss))
+            drows = np.zeros_like(rows)
+            drows[counted] = dcounted
+            return dhead, drows.reshape(states.shape)
 
         return loss, backward

@@ -18,7 +18,8 @@ def to_device(tree: Any, device: str) -> Any:
         device: "cpu" or "cuda"
 
     Returns:
-        the same structure; an array that is there already is not copied.
+        the same structure; an array that is there already is not copied, and one that stands in
+        several places still does.
 
     Raises:
         ValueError: if the device is another one.
@@ -28,12 +29,12 @@ def to_device(tree: Any, device: str) -> Any:
         return to_numpy(tree)
     if device != "cuda":
         raise ValueError(f'device must be "cpu" or "cuda", got {device!r}')
-    return _map_arrays(_cupy().asarray, tree)
+    return _map_arrays(_cupy().asarray, tree, {})
 
 
 def to_numpy(tree: Any) -> Any:
     """Bring every array of nested dicts, lists and tuples to the processor."""
-    return _map_arrays(_array_to_numpy, tree)
+    return _map_arrays(_array_to_numpy, tree, {})
 
 
 def default_rng(seed: int | None, like: Array) -> Any:
@@ -61,12 +62,15 @@ def _array_to_numpy(array: Array) -> Array:
     return array if isinstance(array, (np.ndarray, np.generic)) else array.get()
 
 
-def _map_arrays(function: Any, tree: Any) -> Any:
+def _map_arrays(function: Any, tree: Any, moved: dict[int, Any]) -> Any:
+    """Apply function to each array once, however often it stands in the tree."""
     if isinstance(tree, dict):
-        return {name: _map_arrays(function, branch) for name, branch in tree.items()}
+        return {name: _map_arrays(function, branch, moved) for name, branch in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return type(tree)(_map_arrays(function, branch) for branch in tree)
-    return function(tree)
+        return type(tree)(_map_arrays(function, branch, moved) for branch in tree)
+    if id(tree) not in moved:
+        moved[id(tree)] = function(tree)
+    return moved[id(tree)]
 
 
 def _cupy() -> Any:

@@ -193,3 +193,9 @@ def trimmed(sequences, *fillers):
         while len(row) > 1 and row[-1] in fillers:
             row.pop()
     return rows
+
+
+def ended(sequences, end=END):
+    """The rows as lists, each cut after its first end token; the start token does not count."""
+    rows = np.asarray(sequences).tolist()
+    return [row[: row.index(end, 1) + 1] if end in row[1:] else row for row in rows]

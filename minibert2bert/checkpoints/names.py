@@ -14,6 +14,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 BUFFERS = re.compile(
     r"(^|\.)(position_ids|token_type_ids|(attn|crossattention)\.(bias|masked_bias))$"
 )
+# What a model without the corresponding part leaves aside: a pooler, the head of BERT's second
+# task, and language-model heads.
+SPARE_PARTS = re.compile(r"(^|\.)(pooler|cls\.seq_relationship|cls\.predictions|lm_head)\.")
 LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 HEADS = ("lm_head", "cls.predictions")
 
@@ -25,7 +28,8 @@ class LoadReport:
     Attributes:
         loaded: parameters that came from the files
         new: parameters that are not in the files and were initialised: train them before use
-        unexpected: tensors of the files that the model has no place for
+        unexpected: tensors of the files that the model has no place for; whole parts that a
+            model may lack, such as a pooler or a head, are not counted.
     """
 
     loaded: list[str]
@@ -105,6 +109,12 @@ def _is_tied(weight: Array, tensors: Mapping[str, Array]) -> bool:
     )
 
 
+def _is_spare(name: str, expected: Shapes) -> bool:
+    """Tell whether a tensor belongs to a whole part that the model does not have."""
+    part = SPARE_PARTS.search(name)
+    return part is not None and not any(n.startswith(name[: part.end()]) for n in expected)
+
+
 def match(
     tensors: Mapping[str, Array], expected: Shapes, ignore_mismatched_sizes: bool = False
 ) -> tuple[dict[str, Array], LoadReport]:
@@ -137,7 +147,9 @@ def match(
     report = LoadReport(
         loaded=list(loaded),
         new=[name for name in expected if name not in loaded],
-        unexpected=[name for name in tensors if name not in expected],
+        unexpected=[
+            name for name in tensors if name not in expected and not _is_spare(name, expected)
+        ],
     )
     if not loaded:
         raise ValueError(

@@ -43,7 +43,7 @@ class DecodingSession:
         self.encoder_hidden_states = encoder_hidden_states
         self.cache = KeyValueCache(decoder.config.num_layers)
         self._own_mask = prompt_mask
-        self._segments = hasattr(decoder.config, "type_vocab_size")
+        self._segments = decoder.config.num_segments > 0
         self._encoder_mask = None
         if encoder_attention_mask is not None:
             mask = padding_mask(encoder_attention_mask)

@@ -197,8 +197,8 @@ def stack_shapes(config: BertLikeConfig) -> Shapes:
         "embeddings.LayerNorm.weight": (H,),
         "embeddings.LayerNorm.bias": (H,),
     }
-    if hasattr(config, "type_vocab_size"):
-        shapes["embeddings.token_type_embeddings.weight"] = (config.type_vocab_size, H)
+    if config.num_segments:
+        shapes["embeddings.token_type_embeddings.weight"] = (config.num_segments, H)
     for index in range(config.num_layers):
         for name, shape in layer_shapes(config).items():
             shapes[f"encoder.layer.{index}.{name}"] = shape

@@ -22,7 +22,18 @@ class ModelConfig:
     """
 
     model_type: ClassVar[str]
+    also_reads: ClassVar[tuple[str, ...]] = ()
     other: dict[str, Any] = field(default_factory=dict, kw_only=True, repr=False)
+
+    @property
+    def num_segments(self) -> int:
+        """The number of kinds of segments; 0 in families that do not tell them apart."""
+        return 0
+
+    @classmethod
+    def field_names(cls) -> list[str]:
+        """List the settings that this package knows."""
+        return [f.name for f in dataclasses.fields(cls) if f.name != "other"]
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any], **overrides: Any) -> Self:
@@ -35,7 +46,7 @@ class ModelConfig:
         Raises:
             ValueError: if an override is no field of this config; the message names the closest.
         """
-        names = [f.name for f in dataclasses.fields(cls) if f.name != "other"]
+        names = cls.field_names()
         for name in overrides:
             if name not in names:
                 close = difflib.get_close_matches(name, names, n=1)
@@ -55,7 +66,7 @@ class ModelConfig:
         """
         settings = read_config(folder)
         found = settings.get("model_type", cls.model_type).replace("_", "-")
-        if found != cls.model_type:
+        if found not in (cls.model_type, *cls.also_reads):
             raise ValueError(
                 f"{cls.__name__} reads model_type {cls.model_type!r}, but "
                 f"{Path(folder) / 'config.json'} says {found!r}; use the class of that type"
@@ -146,6 +157,8 @@ class BertGenerationConfig(BertLikeConfig):
     """The settings of a BertGeneration encoder or decoder, with the reference's defaults."""
 
     model_type: ClassVar[str] = "bert-generation"
+    # A BERT file can start a BertGeneration model: what that has no place for is left out.
+    also_reads: ClassVar[tuple[str, ...]] = ("bert",)
 
     vocab_size: int = 50358
     hidden_size: int = 1024
@@ -169,6 +182,11 @@ class BertConfig(BertLikeConfig):
     type_vocab_size: int = 2
     add_pooling_layer: bool = True
 
+    @property
+    def num_segments(self) -> int:
+        """The number of kinds of segments."""
+        return self.type_vocab_size
+
 
 @dataclass
 class RobertaConfig(BertLikeConfig):
@@ -182,6 +200,11 @@ class RobertaConfig(BertLikeConfig):
     eos_token_id: int | None = 2
     type_vocab_size: int = 2
     add_pooling_layer: bool = True
+
+    @property
+    def num_segments(self) -> int:
+        """The number of kinds of segments."""
+        return self.type_vocab_size
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -248,6 +271,7 @@ class EncoderDecoderConfig(ModelConfig):
         decoder_start_token_id: the decoder's first token
         bos_token_id: the tokenizer's first token; the start token where that is unset
         eos_token_id: ends a text
+        tie_encoder_decoder: whether the encoder's parameters are the decoder's, too
         is_encoder_decoder: always True
     """
 
@@ -259,6 +283,7 @@ class EncoderDecoderConfig(ModelConfig):
     decoder_start_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
+    tie_encoder_decoder: bool = False
     is_encoder_decoder: bool = True
 
     def __post_init__(self) -> None:

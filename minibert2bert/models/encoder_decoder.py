@@ -175,6 +175,45 @@ class EncoderDecoderModel(EncoderDecoderPair):
 
         return loss, backward
 
+    @staticmethod
+    def from_encoder_decoder_pretrained(
+        encoder_pretrained_model_name_or_path: Any = None,
+        decoder_pretrained_model_name_or_path: Any = None,
+        tie_encoder_decoder: bool = False,
+        rng: np.random.Generator | None = None,
+        cross_attention_init: str = "random",
+        **keywords: Any,
+    ) -> "EncoderDecoderModel":
+        """Join two pretrained checkpoints into a warm-started model.
+
+        Args:
+            encoder_pretrained_model_name_or_path: the encoder's folder
+            decoder_pretrained_model_name_or_path: the decoder's folder
+            tie_encoder_decoder: whether the encoder's parameters are the decoder's, too
+            rng: source of what the checkpoints lack: cross-attention, projection, perhaps parts
+                of the head; None takes a fresh one.
+            cross_attention_init: "random", or "self" to copy each layer's self-attention
+            keywords: encoder_model, decoder_model: ready parts; encoder_config, decoder_config;
+                with encoder_ or decoder_ in front, fields of a part's config; all others, and
+                decoder_start_token_id, are fields of the pair's config.
+
+        Returns:
+            a model; its load_report says what is new and must be trained before use.
+
+        Raises:
+            ValueError: if a part is missing, or the two do not fit.
+        """
+        from minibert2bert.models.warm_start import from_encoder_decoder_pretrained
+
+        return from_encoder_decoder_pretrained(
+            encoder_pretrained_model_name_or_path,
+            decoder_pretrained_model_name_or_path,
+            tie_encoder_decoder,
+            rng,
+            cross_attention_init,
+            **keywords,
+        )
+
     def generate(
         self,
         input_ids: ArrayLike | None = None,

@@ -252,10 +252,10 @@ def _check_positions(position_ids: ArrayLike, batch: int, length: int, config: A
 def _check_segments(
     token_type_ids: ArrayLike | None, batch: int, length: int, config: Any
 ) -> Array | None:
-    segments = getattr(config, "type_vocab_size", None)
+    segments = config.num_segments
     if token_type_ids is None:
-        return None if segments is None else np.zeros((1, length), dtype=np.int64)
-    if segments is None:
+        return np.zeros((1, length), dtype=np.int64) if segments else None
+    if not segments:
         raise ValueError(
             f"token_type_ids were given to a model of type {config.model_type}, which has no "
             "segments; leave them out"

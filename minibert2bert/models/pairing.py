@@ -1,10 +1,12 @@
 """Pairing an encoder with a decoder: which classes, which checks, what stands between them."""
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
 
-from minibert2bert.arrays import Array, Backward, Params, nest
+from minibert2bert.arrays import Array, Backward, Params, flatten, nest
+from minibert2bert.checkpoints.names import LoadReport
 from minibert2bert.components.linear import linear
 from minibert2bert.models.bert import BertLMHeadModel, BertModel
 from minibert2bert.models.bert_generation import BertGenerationDecoder, BertGenerationEncoder
@@ -72,7 +74,7 @@ class EncoderDecoderPair(PretrainedModel):
             )
         rng = rng if rng is not None else np.random.default_rng()
         self.config = config
-        self.load_report = None
+        self.load_report = joined_report(encoder, decoder, projection_shapes(config))
         self.generation_config: Any = None
         self.encoder = encoder or ENCODERS[config.encoder.model_type](config.encoder, rng, dtype)
         self.decoder = decoder or DECODERS[config.decoder.model_type](config.decoder, rng, dtype)
@@ -81,7 +83,7 @@ class EncoderDecoderPair(PretrainedModel):
         shapes = projection_shapes(config)
         fresh = initial_parameters(shapes, config.decoder, rng, dtype)
         parts = {"encoder": self.encoder.params, "decoder": self.decoder.params}
-        self.set_parameters({**parts, **nest(fresh)})
+        self.set_parameters(tie({**parts, **nest(fresh)}, config))
 
     @classmethod
     def parameter_shapes(cls, config: EncoderDecoderConfig) -> dict[str, tuple[int, ...]]:
@@ -106,7 +108,7 @@ class EncoderDecoderPair(PretrainedModel):
         model = cls.__new__(cls)
         model.config, model.encoder, model.decoder = config, encoder, decoder
         model.load_report = model.generation_config = None
-        model.set_parameters(params)
+        model.set_parameters(tie(params, config))
         return model
 
     @classmethod
@@ -129,6 +131,28 @@ class EncoderDecoderPair(PretrainedModel):
         super().set_parameters(params)
         self.encoder.set_parameters(params["encoder"])
         self.decoder.set_parameters(params["decoder"])
+
+    @classmethod
+    def fit_names(
+        cls, tensors: dict[str, Array], expected: dict[str, tuple[int, ...]], config: Any
+    ) -> dict[str, Array]:
+        """Give the tensors the names that the model expects; see PretrainedModel.
+
+        The file of a tied model holds what is shared once, usually under the decoder's names.
+        """
+        fitted = super().fit_names(tensors, expected, config)
+        for name, twin in shared_names(config).items():
+            if name not in fitted and twin in fitted:
+                fitted[name] = fitted[twin]
+            elif name in fitted:
+                fitted.setdefault(twin, fitted[name])
+        return fitted
+
+    def stored_parameters(self, parameters: dict[str, Array]) -> dict[str, Array]:
+        """Return what is written to the files: what is shared once, under the decoder's names."""
+        shared = shared_names(self.config)
+        kept = {name: array for name, array in parameters.items() if name not in shared}
+        return super().stored_parameters(kept)
 
     def project(self, states: Array) -> tuple[Array, Backward]:
         """Bring the encoder's states to the decoder's width, if that is another.
@@ -153,6 +177,60 @@ class EncoderDecoderPair(PretrainedModel):
 
 def _no_projection(dstates: Array) -> tuple[Params, Array]:
     return {}, dstates
+
+
+def joined_report(
+    encoder: PretrainedModel | None, decoder: PretrainedModel | None, projection: Iterable[str]
+) -> LoadReport | None:
+    """Unite what loading the two parts reported; None if neither was loaded."""
+    parts = {"encoder": encoder, "decoder": decoder}
+    reports = {name: part.load_report for name, part in parts.items() if part is not None}
+    found = {name: report for name, report in reports.items() if report is not None}
+    if not found:
+        return None
+
+    def united(kind: str) -> list[str]:
+        return [f"{part}.{name}" for part, r in found.items() for name in getattr(r, kind)]
+
+    return LoadReport(united("loaded"), united("new") + list(projection), united("unexpected"))
+
+
+def shared_names(config: EncoderDecoderConfig) -> dict[str, str]:
+    """Pair the names of what a tied encoder shares with its decoder; empty if nothing is tied.
+
+    Shared is what both stacks have: the embeddings, self-attention and feed-forward. Pooler,
+    cross-attention, projection and head belong to one side alone.
+
+    Returns:
+        from the encoder's name to the decoder's
+
+    Raises:
+        ValueError: if the two cannot be tied, being of other types or sizes.
+    """
+    if not config.tie_encoder_decoder:
+        return {}
+    encoder = ENCODERS[config.encoder.model_type].parameter_shapes(config.encoder)
+    kind = DECODERS[config.decoder.model_type]
+    decoder = kind.parameter_shapes(config.decoder)
+    pairs = {name: ".".join((*kind.branch, name)) for name in encoder}
+    shared = {name: twin for name, twin in pairs.items() if twin in decoder}
+    different = [name for name, twin in shared.items() if encoder[name] != decoder[twin]]
+    if config.encoder.model_type != config.decoder.model_type or different:
+        raise ValueError(
+            "tie_encoder_decoder=True needs an encoder and a decoder of one type and size, got "
+            f"{config.encoder.model_type} and {config.decoder.model_type}"
+            + (f", which differ in {different[0]}" if different else "")
+        )
+    return {f"encoder.{name}": f"decoder.{twin}" for name, twin in shared.items()}
+
+
+def tie(params: Params, config: EncoderDecoderConfig) -> Params:
+    """Put the decoder's arrays in the encoder's places, if the config ties them.
+
+    Two names of one array: that identity is the sharing.
+    """
+    flat = flatten(params)
+    return nest({**flat, **{name: flat[twin] for name, twin in shared_names(config).items()}})
 
 
 def projection_shapes(config: EncoderDecoderConfig) -> dict[str, tuple[int, ...]]:

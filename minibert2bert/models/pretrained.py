@@ -7,7 +7,7 @@ import numpy as np
 
 from minibert2bert.arrays import Array, Params, flatten, nest
 from minibert2bert.checkpoints.folders import replacing
-from minibert2bert.checkpoints.names import LoadReport, canonical_names, fit_heads, match
+from minibert2bert.checkpoints.names import LoadReport, canonical_names, fit_heads, match, summary
 from minibert2bert.checkpoints.safetensors_files import (
     is_weights_file,
     read_tensors,
@@ -85,8 +85,10 @@ class PretrainedModel:
         cls,
         folder: str | Path,
         dtype: str = "float32",
+        config: Any = None,
         rng: np.random.Generator | None = None,
         ignore_mismatched_sizes: bool = False,
+        strict: bool = False,
         **config_overrides: Any,
     ) -> Self:
         """Load a model from a folder with config.json and safetensors files.
@@ -94,8 +96,10 @@ class PretrainedModel:
         Args:
             folder: as save_pretrained of this package or of transformers writes it
             dtype: of the parameters, "float32" or "float64"; half precision is widened.
+            config: the settings, instead of those in the folder
             rng: source of the parameters that the files do not hold; None takes a fresh one.
             ignore_mismatched_sizes: whether to initialise tensors of another shape anew
+            strict: whether a tensor that the model has no place for is an error
             config_overrides: fields of the config to use instead of the file's
 
         Returns:
@@ -105,10 +109,16 @@ class PretrainedModel:
             FileNotFoundError: if the folder or one of its files is missing.
             ValueError: if a file is corrupt, or its tensors do not fit the config.
         """
-        config = cls.config_class.from_pretrained(folder, **config_overrides)
+        if config is None:
+            config = cls.config_class.from_pretrained(folder, **config_overrides)
         expected = cls.parameter_shapes(config)
         tensors = cls.fit_names(read_tensors(folder, dtype), expected, config)
         loaded, report = match(tensors, expected, ignore_mismatched_sizes)
+        if strict and report.unexpected:
+            raise ValueError(
+                f"{folder} holds tensors that {cls.__name__} has no place for: "
+                f"{summary(report.unexpected)}; leave them out with strict=False"
+            )
         missing = {name: expected[name] for name in report.new}
         rng = rng if rng is not None else np.random.default_rng()
         fresh = cls.initial_parameters(missing, config, rng, dtype)

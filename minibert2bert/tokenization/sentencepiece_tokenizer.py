@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-from minibert2bert.tokenization.pretrained_tokenizer import Ids, PretrainedTokenizer, write_bytes
+from minibert2bert.tokenization.pretrained_tokenizer import PretrainedTokenizer
+from minibert2bert.tokenization.tokenizer_files import write_bytes
+from minibert2bert.tokenization.vocabulary import Ids
 
 UNDERLINE = "\N{LOWER ONE EIGHTH BLOCK}"
 """Stands for a space in pieces."""

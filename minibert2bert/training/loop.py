@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minibert2bert.arrays import Array
+from minibert2bert.arrays import Array, sum_shared
 from minibert2bert.components.loss import IGNORE
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 from minibert2bert.training.batches import Pair, make_batch, shuffled_batches
@@ -90,7 +90,8 @@ def train(
                 f"the loss is {loss} at step {step + 1}; a smaller learning_rate than "
                 f"{learning_rate} or more warmup_steps than {warmup_steps} may help"
             )
-        gradients, norm = clip_by_global_norm(backward(), max_grad_norm)
+        summed = sum_shared(backward(), optimizer.params)
+        gradients, norm = clip_by_global_norm(summed, max_grad_norm)
         factor = linear_schedule(step, warmup_steps, total_steps, final_learning_rate)
         optimizer.step(gradients, learning_rate * factor)
         if on_step is not None:

@@ -172,6 +172,8 @@ def encoder_stack(
             )
         if training:
             backwards[str(index)] = layer_backward
+        # Without this, a layer's activations live on while the next one computes.
+        del layer_backward
     if not training:
         return y, no_backward
 
@@ -222,6 +224,8 @@ def decoder_stack(
             )
         if training:
             backwards[str(index)] = layer_backward
+        # Without this, a layer's activations live on while the next one computes.
+        del layer_backward
     if not training:
         return y, no_backward
 

@@ -189,7 +189,15 @@ def pool(params: Params, hidden_states: Array) -> Array:
 
 
 def stack_shapes(config: BertLikeConfig) -> Shapes:
-    """Name and shape of every tensor of embeddings and layers, segments if config has them."""
+    """Name and shape of every tensor of embeddings and layers, segments if config has them.
+
+    Raises:
+        ValueError: if cross-attention is asked for in a stack that is no decoder.
+    """
+    if config.add_cross_attention and not config.is_decoder:
+        raise ValueError(
+            "add_cross_attention=True needs is_decoder=True: only a decoder looks at an encoder"
+        )
     H = config.hidden_size
     shapes: Shapes = {
         "embeddings.word_embeddings.weight": (config.vocab_size, H),

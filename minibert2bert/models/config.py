@@ -219,6 +219,86 @@ class RobertaConfig(BertLikeConfig):
         return self.max_position_embeddings - (self.pad_token_id or 0) - 1
 
 
+@dataclass
+class GPT2Config(ModelConfig):
+    """The settings of GPT-2, with the reference's defaults.
+
+    n_inner is the width of the feed-forward, None for four times n_embd. is_decoder changes
+    nothing, for GPT-2 is always causal. zero_fully_masked is this package's own, as in BERT.
+    """
+
+    model_type: ClassVar[str] = "gpt2"
+
+    vocab_size: int = 50257
+    n_positions: int = 1024
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None
+    activation_function: str = "gelu_new"
+    resid_pdrop: float = 0.1
+    embd_pdrop: float = 0.1
+    attn_pdrop: float = 0.1
+    layer_norm_epsilon: float = 1e-5
+    initializer_range: float = 0.02
+    scale_attn_weights: bool = True
+    scale_attn_by_inverse_layer_idx: bool = False
+    reorder_and_upcast_attn: bool = False
+    pad_token_id: int | None = None
+    bos_token_id: int | None = 50256
+    eos_token_id: int | None = 50256
+    use_cache: bool = True
+    is_decoder: bool = True
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
+    zero_fully_masked: bool = False
+
+    def __post_init__(self) -> None:
+        activation(self.activation_function)
+        check_heads(self.n_embd, self.n_head)
+        check_pad(self.pad_token_id, self.vocab_size)
+
+    @property
+    def causal(self) -> bool:
+        """Whether a position may see only itself and what came before: always."""
+        return True
+
+    @property
+    def num_layers(self) -> int:
+        """The number of blocks in the stack."""
+        return self.n_layer
+
+    @property
+    def num_positions(self) -> int:
+        """The longest sequence."""
+        return self.n_positions
+
+    @property
+    def hidden_size(self) -> int:
+        """Another name of n_embd."""
+        return self.n_embd
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Another name of n_layer."""
+        return self.n_layer
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Another name of n_head."""
+        return self.n_head
+
+    @property
+    def max_position_embeddings(self) -> int:
+        """Another name of n_positions."""
+        return self.n_positions
+
+    @property
+    def intermediate_size(self) -> int:
+        """The width of the feed-forward."""
+        return 4 * self.n_embd if self.n_inner is None else self.n_inner
+
+
 def check_heads(hidden_size: int, heads: int) -> None:
     """Refuse a width that the heads cannot share evenly.
 

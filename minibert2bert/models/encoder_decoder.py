@@ -69,7 +69,7 @@ class EncoderDecoderModel(EncoderDecoderPair):
         projected, _ = self.project(read.last_hidden_state)
         if decoder_input_ids is None and decoder_inputs_embeds is None and labels is not None:
             decoder_input_ids, decoder_attention_mask = self.inputs_from_labels(
-                labels, decoder_attention_mask
+                labels, decoder_attention_mask, len(projected)
             )
         with scope("decoder"):
             states, extras = self.decoder.run(
@@ -138,10 +138,6 @@ class EncoderDecoderModel(EncoderDecoderPair):
         if labels is None:
             raise ValueError("loss needs labels, what the decoder is to predict at each position")
         encoder_others, decoder_others = split_keywords(others)
-        if decoder_input_ids is None and decoder_inputs_embeds is None:
-            decoder_input_ids, decoder_attention_mask = self.inputs_from_labels(
-                labels, decoder_attention_mask
-            )
         source = self.encoder.prepare(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -151,6 +147,10 @@ class EncoderDecoderModel(EncoderDecoderPair):
         with scope("encoder"):
             read, encoder_backward = self.encoder.forward(None, source, rng, training=True)
         projected, project_backward = self.project(read)
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids, decoder_attention_mask = self.inputs_from_labels(
+                labels, decoder_attention_mask, len(projected)
+            )
         target = self.decoder.prepare(
             input_ids=decoder_input_ids,
             attention_mask=decoder_attention_mask,
@@ -267,7 +267,10 @@ class EncoderDecoderModel(EncoderDecoderPair):
         return BaseModelOutput(states, **extras)
 
     def inputs_from_labels(
-        self, labels: ArrayLike, attention_mask: ArrayLike | None = None
+        self,
+        labels: ArrayLike,
+        attention_mask: ArrayLike | None = None,
+        batch: int | None = None,
     ) -> tuple[Array, ArrayLike]:
         """Make the decoder's input and its mask from the labels; see shift_tokens_right.
 
@@ -276,7 +279,7 @@ class EncoderDecoderModel(EncoderDecoderPair):
         """
         start = self.config.required_id("decoder_start_token_id", "bos_token_id")
         pad = self.config.required_id("pad_token_id", "pad_token_id")
-        array = check_labels(labels, len(labels), None, self.config.decoder.vocab_size)
+        array = check_labels(labels, batch or len(labels), None, self.config.decoder.vocab_size)
         ids = shift_tokens_right(array, pad, start)
         return ids, mask_from_labels(array) if attention_mask is None else attention_mask
 

@@ -140,11 +140,8 @@ def check_labels(labels: ArrayLike, batch: int, length: int | None, vocab_size: 
             vocabulary and not IGNORE, or all are IGNORE.
     """
     array = _to_host(labels)
-    if array.ndim == 2 and array.size and not (array != IGNORE).any():
-        raise ValueError(
-            f"every label is {IGNORE}, so there is nothing to predict; "
-            f"keep at least one label that is not {IGNORE}"
-        )
+    if array.ndim == 2 and array.size:
+        check_some_count(array)
     check_ids("labels", np.where(array == IGNORE, 0, array), vocab_size)
     if len(array) != batch:
         raise ValueError(f"labels must have the input's batch size {batch}, got {len(array)}")
@@ -153,6 +150,20 @@ def check_labels(labels: ArrayLike, batch: int, length: int | None, vocab_size: 
             f"labels must be as long as the decoder's input, {length}, got {array.shape[1]}"
         )
     return array.astype(np.int64)
+
+
+def check_some_count(targets: Array) -> None:
+    """Refuse labels of which none is to be predicted.
+
+    Raises:
+        ValueError: if all are IGNORE.
+    """
+    if not (targets != IGNORE).any():
+        raise ValueError(
+            f"every label is {IGNORE}, so there is nothing to predict; "
+            f"keep at least one label that is not {IGNORE} (the first does not count where "
+            "labels are shifted)"
+        )
 
 
 def _to_host(array: ArrayLike) -> Array:
@@ -210,7 +221,11 @@ def _check_encoder(
             "build it with is_decoder=True, add_cross_attention=True"
         )
     shape = np.shape(states)
-    if len(shape) != 3 or shape[0] != batch or shape[2] != config.hidden_size:
+    if len(shape) == 3 and shape[0] != batch:
+        raise ValueError(
+            f"the decoder's input must have a row for each encoder state, {shape[0]}, got {batch}"
+        )
+    if len(shape) != 3 or shape[2] != config.hidden_size:
         raise ValueError(
             f"encoder_hidden_states must have shape ({batch}, source, {config.hidden_size}), "
             f"got {shape}"

@@ -154,6 +154,32 @@ class EncoderDecoderPair(PretrainedModel):
         kept = {name: array for name, array in parameters.items() if name not in shared}
         return super().stored_parameters(kept)
 
+    def resize_token_embeddings(
+        self, vocab_size: int, rng: np.random.Generator | None = None, side: str = "both"
+    ) -> None:
+        """Change the number of words of one half, or of both; see PretrainedModel.
+
+        Args:
+            vocab_size: the new number
+            rng: source of the new rows
+            side: "encoder", "decoder" or "both"
+
+        Raises:
+            ValueError: if the side is another, or only one of two tied halves.
+        """
+        sides = {"encoder": ("encoder",), "decoder": ("decoder",), "both": ("encoder", "decoder")}
+        if side not in sides:
+            raise ValueError(f'side must be "encoder", "decoder" or "both", got {side!r}')
+        if self.config.tie_encoder_decoder and side != "both":
+            raise ValueError(f'the halves are tied, so resize them with side="both", got {side!r}')
+        rng = rng if rng is not None else np.random.default_rng()
+        for name in sides[side]:
+            part = getattr(self, name)
+            part.resize_token_embeddings(vocab_size, rng)
+            setattr(self.config, name, part.config)
+        parts = {"encoder": self.encoder.params, "decoder": self.decoder.params}
+        self.set_parameters(tie({**self.params, **parts}, self.config))
+
     def project(self, states: Array) -> tuple[Array, Backward]:
         """Bring the encoder's states to the decoder's width, if that is another.
 

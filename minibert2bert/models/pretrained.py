@@ -203,6 +203,29 @@ class PretrainedModel:
             )
         self.params = params
 
+    def resize_token_embeddings(
+        self, vocab_size: int, rng: np.random.Generator | None = None
+    ) -> None:
+        """Change the number of words, in the embeddings and the head.
+
+        Args:
+            vocab_size: the new number; further rows are drawn afresh, superfluous ones dropped.
+            rng: source of the new rows; None takes a fresh one.
+        """
+        config = self.config.replace(vocab_size=vocab_size)
+        rng = rng if rng is not None else np.random.default_rng()
+        old = self.parameters()
+        shapes = self.parameter_shapes(config)
+        changed = {name: shape for name, shape in shapes.items() if shape != old[name].shape}
+        fresh = self.initial_parameters(changed, config, rng, str(self.like.dtype))
+        for name, array in fresh.items():
+            kept = min(vocab_size, len(old[name]))
+            array = np.asarray(array, like=self.like)
+            array[:kept] = old[name][:kept]
+            fresh[name] = array
+        self.config = config
+        self.set_parameters(nest({**old, **fresh}))
+
     def to(self, device: str) -> Self:
         """Move the parameters to "cpu" or "cuda", and return the model."""
         self.set_parameters(to_device(self.params, device))

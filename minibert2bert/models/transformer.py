@@ -9,7 +9,13 @@ import numpy as np
 from minibert2bert.arrays import Array, Backward, Params, add_params, flatten
 from minibert2bert.components.loss import IGNORE, cross_entropy
 from minibert2bert.models.cache import KeyValueCache
-from minibert2bert.models.inputs import ArrayLike, Inputs, check_labels, prepare_inputs
+from minibert2bert.models.inputs import (
+    ArrayLike,
+    Inputs,
+    check_labels,
+    check_some_count,
+    prepare_inputs,
+)
 from minibert2bert.models.outputs import BaseModelOutput, CausalLMOutput, recorded_extras
 from minibert2bert.models.pretrained import PretrainedModel
 from minibert2bert.recording import recording
@@ -328,6 +334,7 @@ class CausalLM(Transformer):
         targets = check_labels(labels, batch, length, self.config.vocab_size)
         if self.shifts_labels:
             targets = np.concatenate([targets[:, 1:], np.full((batch, 1), IGNORE)], axis=1)
+            check_some_count(targets)
         return targets
 
     def loss_of_states(

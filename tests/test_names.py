@@ -47,11 +47,16 @@ def test_a_tied_head_drops_copies_of_the_embeddings_and_of_its_bias():
 
 
 def test_a_head_that_differs_from_the_embeddings_of_a_tied_model_is_reported():
-    tensors = zeros("embeddings.word_embeddings.weight")
-    tensors["lm_head.decoder.weight"] = np.ones(2)
-    fitted = fit_heads(tensors, {"embeddings.word_embeddings.weight": (2,)})
-    _, report = match(fitted, {"embeddings.word_embeddings.weight": (2,)})
+    expected = {"embeddings.word_embeddings.weight": (2,), "lm_head.bias": (2,)}
+    tensors = {**zeros(*expected), "lm_head.decoder.weight": np.ones(2)}
+    _, report = match(fit_heads(tensors, expected), expected)
     assert report.unexpected == ["lm_head.decoder.weight"]
+
+
+def test_whole_parts_that_a_model_lacks_are_not_unexpected():
+    spare = ["pooler.dense.weight", "cls.seq_relationship.bias", "bert.pooler.dense.bias"]
+    _, report = match(zeros("a", *spare, "lm_head.bias", "other"), {"a": (2,)})
+    assert report.unexpected == ["other"]
 
 
 @pytest.mark.parametrize("prefix", ["", "decoder."])

@@ -1,7 +1,10 @@
 """Which tests can run here: those that need torch or a GPU are skipped where there is none."""
 
 import importlib.util
+import os
+import zlib
 
+import numpy as np
 import pytest
 
 from minibert2bert.device import gpu_description
@@ -19,3 +22,23 @@ def pytest_collection_modifyitems(items):
         for marker, reason in reasons.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+SEED = int(os.environ.get("PARITY_SEED", np.random.SeedSequence().generate_state(1)[0]))
+
+
+@pytest.fixture
+def rng(request):
+    """Draw other numbers in each case of each test and in each run."""
+    print(f"to repeat this: PARITY_SEED={SEED}")
+    return np.random.default_rng([SEED, zlib.crc32(request.node.name.encode())])
+
+
+@pytest.fixture(scope="session")
+def quiet_transformers():
+    """Import once for all tests, without the warnings of the import."""
+    from parity_support import quietly
+
+    quietly(__import__, "transformers").logging.set_verbosity_error()
+    # Tiny models are many times slower on several threads.
+    quietly(__import__, "torch").set_num_threads(1)

@@ -87,3 +87,39 @@ def test_a_shape_that_differs_is_an_error_or_by_request_a_new_tensor():
 def test_files_of_another_architecture_are_an_error_that_shows_both_sides():
     with pytest.raises(ValueError, match=r"the model has 1 \(a\), the file 1 \(z\)"):
         match(zeros("z"), {"a": (2,)})
+
+
+@pytest.mark.parametrize("embeddings", ["", "encoder.bert.embeddings.word_embeddings.weight"])
+def test_a_tied_head_without_embeddings_is_the_embeddings(embeddings):
+    words = "decoder.bert.embeddings.word_embeddings.weight"
+    tensors = {"decoder.lm_head.decoder.weight": np.ones(2)} | zeros(*filter(None, [embeddings]))
+    fitted = fit_heads(tensors, dict.fromkeys(filter(None, [embeddings, words]), (2,)))
+    np.testing.assert_array_equal(fitted[words], np.ones(2))
+    assert "decoder.lm_head.decoder.weight" not in fitted
+
+
+def test_a_head_is_compared_with_its_own_embeddings_not_with_the_encoders():
+    words = "{}.embeddings.word_embeddings.weight"
+    tensors = zeros(words.format("encoder")) | {words.format("decoder.bert"): np.ones(2)}
+    tensors |= zeros("decoder.lm_head.decoder.weight")
+    expected = {words.format("encoder"): (2,), words.format("decoder.bert"): (2,)}
+    assert "decoder.lm_head.decoder.weight" in fit_heads(tensors, expected)
+
+
+def test_the_inner_bias_counts_in_a_tied_head_too():
+    tensors = {"lm_head.bias": np.full(2, 2.0), "lm_head.decoder.bias": np.full(2, 5.0)}
+    fitted = fit_heads(tensors, {"lm_head.bias": (2,)})
+    assert list(fitted) == ["lm_head.bias"]
+    assert fitted["lm_head.bias"][0] == 5
+
+
+def test_a_head_that_fits_does_not_make_another_architecture_fit():
+    tensors = zeros("roberta.embeddings.word_embeddings.weight", "lm_head.bias")
+    expected = {"bert.embeddings.word_embeddings.weight": (2,), "lm_head.bias": (2,)}
+    with pytest.raises(ValueError, match=r"model has 1 \(bert.*the file 2 \(roberta"):
+        canonical_names(tensors, expected, "bert")
+
+
+def test_two_tensors_of_the_same_name_are_an_error():
+    with pytest.raises(ValueError, match=r"two tensors of the file are called bert\.x"):
+        canonical_names(zeros("x", "bert.x"), {"bert.x": (2,)}, "bert")

@@ -18,7 +18,8 @@ BUFFERS = re.compile(
 # task, and language-model heads.
 SPARE_PARTS = re.compile(r"(^|\.)(pooler|cls\.seq_relationship|cls\.predictions|lm_head)\.")
 LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-HEADS = ("lm_head", "cls.predictions")
+# Groups: what stands before the head, such as "decoder.", and the head.
+HEAD = re.compile(r"(|.*\.)(lm_head|cls\.predictions)\.(?:bias|decoder\.(?:bias|weight))$")
 
 
 @dataclass(frozen=True)
@@ -59,54 +60,70 @@ def canonical_names(
         tensors: arrays under the names of the file
         expected: names and shapes of the model
         base_prefix: "bert", say; nothing for a model that is made of two others
+
+    Raises:
+        ValueError: if no tensor belongs to the model's base, or two get the same name.
     """
-    renamed = {}
+    renamed: dict[str, Array] = {}
     for name, array in tensors.items():
         if BUFFERS.search(name):
             continue
-        for old, new in LEGACY.items():
-            name = name.removesuffix(old) + new if name.endswith(old) else name
-        if name not in expected and base_prefix:
-            candidates = (f"{base_prefix}.{name}", name.removeprefix(f"{base_prefix}."))
-            name = next((candidate for candidate in candidates if candidate in expected), name)
-        renamed[name] = array
+        canonical = _canonical_name(name, expected, base_prefix)
+        if canonical in renamed:
+            raise ValueError(f"two tensors of the file are called {canonical}, one as {name}")
+        renamed[canonical] = array
+    base = [name for name in expected if base_prefix and name.startswith(f"{base_prefix}.")]
+    wanted = base or list(expected)
+    # A head alone is no model: lm_head.bias has the same name in several families.
+    if wanted and renamed.keys().isdisjoint(wanted):
+        raise ValueError(
+            f"none of the file's tensors is one of the model's; the model has {summary(wanted)}, "
+            f"the file {summary(list(tensors))}; is it another architecture?"
+        )
     return renamed
+
+
+def _canonical_name(name: str, expected: Shapes, base_prefix: str) -> str:
+    for old, new in LEGACY.items():
+        if name.endswith(old):
+            name = name.removesuffix(old) + new
+    if name in expected or not base_prefix:
+        return name
+    candidates = (f"{base_prefix}.{name}", name.removeprefix(f"{base_prefix}."))
+    return next((candidate for candidate in candidates if candidate in expected), name)
 
 
 def fit_heads(tensors: Mapping[str, Array], expected: Shapes) -> dict[str, Array]:
     """Bring a language-model head's weight and bias under the names that the model expects.
 
     A tied head has its weight from the word embeddings, and bias and decoder.bias are one. Files
-    may carry all of them all the same. Where an untied file has two biases, decoder.bias is the
-    one that counts.
+    may carry all of them all the same. Of two weights the embeddings' counts, and a head's alone
+    is the embeddings'; of two biases decoder.bias counts, for it is the one that is computed with.
 
     Args:
         tensors: arrays under canonical names
         expected: names and shapes of the model; they tell whether the head is tied.
     """
     fitted = dict(tensors)
-    for name in list(tensors):
-        head = re.search(
-            rf"(^|.*\.)({'|'.join(map(re.escape, HEADS))})(?=\.bias$|\.decoder\.)", name
-        )
-        if head is None:
-            continue
-        outer, inner = f"{head.group(0)}.bias", f"{head.group(0)}.decoder.bias"
-        wanted, other = (inner, outer) if inner in expected else (outer, inner)
-        if other in fitted and wanted in expected:
-            spare = fitted.pop(other)
-            fitted.setdefault(wanted, spare)
-        weight = f"{head.group(0)}.decoder.weight"
-        if weight in fitted and weight not in expected and _is_tied(fitted[weight], fitted):
-            del fitted[weight]
+    for scope, head in dict.fromkeys(m.groups() for m in map(HEAD.match, tensors) if m):
+        outer, inner = f"{scope}{head}.bias", f"{scope}{head}.decoder.bias"
+        wanted = inner if inner in expected else outer
+        if wanted in expected:
+            biases = [fitted.pop(name) for name in (inner, outer) if name in fitted]
+            if biases:
+                fitted[wanted] = biases[0]
+        weight = f"{scope}{head}.decoder.weight"
+        embedding = _word_embeddings(scope, expected)
+        if weight in fitted and weight not in expected and embedding is not None:
+            alone = fitted.setdefault(embedding, fitted[weight])
+            if np.array_equal(alone, fitted[weight]):
+                del fitted[weight]
     return fitted
 
 
-def _is_tied(weight: Array, tensors: Mapping[str, Array]) -> bool:
-    return any(
-        name.endswith("word_embeddings.weight") and np.array_equal(weight, array)
-        for name, array in tensors.items()
-    )
+def _word_embeddings(scope: str, expected: Shapes) -> str | None:
+    names = (n for n in expected if n.startswith(scope) and n.endswith("word_embeddings.weight"))
+    return next(names, None)
 
 
 def _is_spare(name: str, expected: Shapes) -> bool:

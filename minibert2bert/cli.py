@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"minibert2bert {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_generate(commands)
+    add_convert(commands)
     gradcheck = commands.add_parser(
         "gradcheck", help="check every gradient against finite differences"
     )
@@ -88,6 +89,27 @@ def add_generate(commands: Any) -> None:
     parser.set_defaults(run=run_generate, parser=parser)
 
 
+def add_convert(commands: Any) -> None:
+    """Describe the command convert."""
+    parser = commands.add_parser(
+        "convert",
+        help="rewrite a model's folder",
+        description="Rewrite a model's folder with safetensors, from whatever format it is in.",
+    )
+    parser.add_argument("source", metavar="SRC", help="the folder to read")
+    parser.add_argument("destination", metavar="DST", help="the folder to write")
+    parser.add_argument(
+        "--untie",
+        action="store_true",
+        help="write both halves of a model whose encoder and decoder are tied",
+    )
+    parser.add_argument("--force", action="store_true", help="write over a folder that is there")
+    parser.add_argument(
+        "--dtype", choices=("float16", "float32", "float64"), help="of the tensors written"
+    )
+    parser.set_defaults(run=run_convert)
+
+
 def positive(text: str) -> int:
     """Read a whole number above 0."""
     number = int(text)
@@ -102,62 +124,30 @@ def run_generate(options: argparse.Namespace) -> int:
         options.parser.error("give texts, or --input FILE, and not both")
     if options.length_penalty is not None and (options.num_beams or 1) == 1:
         print("--length-penalty has no effect without --num-beams above 1", file=sys.stderr)
-    from minibert2bert.demo import DEMO_FOLDER
-    from minibert2bert.models.encoder_decoder import EncoderDecoderModel
-    from minibert2bert.tokenization.sentencepiece_tokenizer import BertGenerationTokenizer
-
-    folder = options.model or DEMO_FOLDER
-    model = EncoderDecoderModel.from_pretrained(folder)
-    tokenizer = BertGenerationTokenizer.from_pretrained(folder)
-    for texts in batches(options.texts or read_lines(options.input)):
-        for source, answer, score in generate_texts(model, tokenizer, texts, options):
-            print_answer(source, answer, score, options)
-    return 0
-
-
-def generate_texts(
-    model: Any, tokenizer: Any, texts: list[str], options: argparse.Namespace
-) -> Iterator[tuple[str, str, float]]:
-    """Yield each text, its answer, and the answer's score."""
-    from minibert2bert.generation.scores import sequence_scores
-    from minibert2bert.generation.session import merged_config
+    from minibert2bert.generation.pipeline import pipeline
 
     search = {
         name: getattr(options, name)
         for name in ("num_beams", "max_new_tokens", "length_penalty")
         if getattr(options, name) is not None
     }
-    batch = tokenizer(texts, padding=True, return_tensors="np")
-    longest = model.config.encoder.num_positions
-    for text, length in zip(texts, batch["attention_mask"].sum(axis=1), strict=True):
-        if not 0 < length <= longest:
-            raise ValueError(
-                f"a text must have 1 to {longest} tokens, got {length} in {text[:60]!r}; "
-                f"{'shorten or split it' if length else 'leave it out'}"
-            )
-    output = model.generate(
-        batch["input_ids"],
-        batch["attention_mask"],
-        output_scores=True,
-        return_dict_in_generate=True,
-        **search,
-    )
-    answers = tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
-    per_text = len(answers) // len(texts)
-    sources = (text for text in texts for _ in range(per_text))
-    scores = sequence_scores(output, merged_config(model, None, {}).eos_token_id)
-    yield from zip(sources, answers, scores, strict=True)
+    answerer = pipeline("text2text-generation", options.model)
+    texts = options.texts or read_lines(options.input)
+    for start in range(0, len(texts), BATCH_SIZE):
+        for answer in answerer.answers(texts[start : start + BATCH_SIZE], **search):
+            print_answer(answer, options)
+    return 0
 
 
-def print_answer(source: str, answer: str, score: float, options: argparse.Namespace) -> None:
+def print_answer(answer: Any, options: argparse.Namespace) -> None:
     """Print one answer in the form that was asked for."""
     if options.json:
-        row: dict[str, Any] = {"source": source, "text": answer}
+        row: dict[str, Any] = {"source": answer.source, "text": answer.text}
         if options.show_scores:
-            row["score"] = round(float(score), 6)
+            row["score"] = round(answer.score, 6)
         print(json.dumps(row, ensure_ascii=False))
     else:
-        print(f"{score:.4f}\t{answer}" if options.show_scores else answer)
+        print(f"{answer.score:.4f}\t{answer.text}" if options.show_scores else answer.text)
 
 
 def read_lines(name: str) -> list[str]:
@@ -174,10 +164,17 @@ def read_lines(name: str) -> list[str]:
     return text.splitlines()
 
 
-def batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Cut texts into groups that are computed together."""
-    for start in range(0, len(texts), BATCH_SIZE):
-        yield list(texts[start : start + BATCH_SIZE])
+def run_convert(options: argparse.Namespace) -> int:
+    """Rewrite a model's folder."""
+    from minibert2bert.models.convert import convert
+
+    model = convert(
+        options.source, options.destination, options.untie, options.force, options.dtype
+    )
+    print(f"{options.destination}: {type(model).__name__}", file=sys.stderr)
+    if model.load_report is not None:
+        print(model.load_report, file=sys.stderr)
+    return 0
 
 
 def run_gradcheck(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from minibert2bert.checkpoints.folders import recover
 from minibert2bert.components.activations import activation
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -223,8 +224,9 @@ class RobertaConfig(BertLikeConfig):
 class GPT2Config(ModelConfig):
     """The settings of GPT-2, with the reference's defaults.
 
-    n_inner is the width of the feed-forward, None for four times n_embd. is_decoder changes
-    nothing, for GPT-2 is always causal. zero_fully_masked is this package's own, as in BERT.
+    n_inner is the width of the feed-forward, None for four times n_embd. Two settings change
+    nothing: is_decoder, for GPT-2 is always causal, and reorder_and_upcast_attn, which is about
+    half precision. zero_fully_masked is this package's own, as in BertLikeConfig.
     """
 
     model_type: ClassVar[str] = "gpt2"
@@ -299,6 +301,114 @@ class GPT2Config(ModelConfig):
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
 
 
+@dataclass
+class BartConfig(ModelConfig):
+    """The settings of BART, with the reference's defaults.
+
+    Of BART there is the decoder alone: is_decoder and add_cross_attention are always True and
+    is_encoder_decoder False, whatever a file says, and what begins with encoder_ is only kept for
+    the file. zero_fully_masked is this package's own, as in BertLikeConfig.
+    """
+
+    model_type: ClassVar[str] = "bart"
+
+    vocab_size: int = 50265
+    max_position_embeddings: int = 1024
+    d_model: int = 1024
+    encoder_layers: int = 12
+    encoder_ffn_dim: int = 4096
+    encoder_attention_heads: int = 16
+    encoder_layerdrop: float = 0.0
+    decoder_layers: int = 12
+    decoder_ffn_dim: int = 4096
+    decoder_attention_heads: int = 16
+    decoder_layerdrop: float = 0.0
+    activation_function: str = "gelu"
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    init_std: float = 0.02
+    scale_embedding: bool = False
+    pad_token_id: int | None = 1
+    bos_token_id: int | None = 0
+    eos_token_id: int | list[int] | None = 2
+    decoder_start_token_id: int | None = 2
+    forced_eos_token_id: int | list[int] | None = 2
+    use_cache: bool = True
+    is_decoder: bool = True
+    is_encoder_decoder: bool = False
+    add_cross_attention: bool = True
+    tie_word_embeddings: bool = True
+    zero_fully_masked: bool = False
+
+    def __post_init__(self) -> None:
+        activation(self.activation_function)
+        check_heads(self.d_model, self.decoder_attention_heads)
+        check_pad(self.pad_token_id, self.vocab_size)
+        self.is_decoder = self.add_cross_attention = True
+        self.is_encoder_decoder = False
+
+    @property
+    def causal(self) -> bool:
+        """Whether a position may see only itself and what came before: always."""
+        return True
+
+    @property
+    def num_layers(self) -> int:
+        """The number of layers in the stack."""
+        return self.decoder_layers
+
+    @property
+    def num_positions(self) -> int:
+        """The longest sequence; the table has two rows more, see bart.py."""
+        return self.max_position_embeddings
+
+    @property
+    def hidden_size(self) -> int:
+        """Another name of d_model."""
+        return self.d_model
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Another name of decoder_layers; in the reference, of encoder_layers."""
+        return self.decoder_layers
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Another name of decoder_attention_heads; in the reference, of the encoder's."""
+        return self.decoder_attention_heads
+
+    @property
+    def hidden_act(self) -> str:
+        """Another name of activation_function."""
+        return self.activation_function
+
+    @property
+    def hidden_dropout_prob(self) -> float:
+        """Another name of dropout."""
+        return self.dropout
+
+    @property
+    def attention_probs_dropout_prob(self) -> float:
+        """Another name of attention_dropout."""
+        return self.attention_dropout
+
+    @property
+    def initializer_range(self) -> float:
+        """Another name of init_std."""
+        return self.init_std
+
+    @property
+    def layer_norm_eps(self) -> float:
+        """What is added to the variance in every layer norm; no setting in BART."""
+        return 1e-5
+
+    @property
+    def position_embedding_type(self) -> str:
+        """The kind of positions; no setting in BART."""
+        return "absolute"
+
+
 def check_heads(hidden_size: int, heads: int) -> None:
     """Refuse a width that the heads cannot share evenly.
 
@@ -322,7 +432,8 @@ def check_pad(pad_token_id: int | None, vocab_size: int) -> None:
 
 
 CONFIGS: dict[str, type[ModelConfig]] = {
-    config.model_type: config for config in (BertConfig, BertGenerationConfig, RobertaConfig)
+    config.model_type: config
+    for config in (BertConfig, BertGenerationConfig, RobertaConfig, GPT2Config, BartConfig)
 }
 
 
@@ -416,6 +527,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         FileNotFoundError: if there is none; the message lists what is there.
         ValueError: if it is not a JSON object.
     """
+    recover(folder)
     path = Path(folder) / "config.json"
     if not path.is_file():
         found = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else None

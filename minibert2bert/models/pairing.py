@@ -8,9 +8,11 @@ import numpy as np
 from minibert2bert.arrays import Array, Backward, Params, flatten, nest
 from minibert2bert.checkpoints.names import LoadReport
 from minibert2bert.components.linear import linear
+from minibert2bert.models.bart import BartForCausalLM
 from minibert2bert.models.bert import BertLMHeadModel, BertModel
 from minibert2bert.models.bert_generation import BertGenerationDecoder, BertGenerationEncoder
 from minibert2bert.models.config import EncoderDecoderConfig
+from minibert2bert.models.gpt2 import GPT2LMHeadModel
 from minibert2bert.models.pretrained import PretrainedModel, initial_parameters
 from minibert2bert.models.roberta import RobertaForCausalLM, RobertaModel
 from minibert2bert.models.transformer import CausalLM, Transformer
@@ -21,8 +23,10 @@ ENCODERS: dict[str, type[Transformer]] = {
     "roberta": RobertaModel,
 }
 DECODERS: dict[str, type[CausalLM]] = {
+    "bart": BartForCausalLM,
     "bert": BertLMHeadModel,
     "bert-generation": BertGenerationDecoder,
+    "gpt2": GPT2LMHeadModel,
     "roberta": RobertaForCausalLM,
 }
 PROJECTION = "enc_to_dec_proj"

@@ -154,9 +154,15 @@ class PretrainedModel:
             max_shard_size: the most bytes of a file; None puts all into one.
         """
         with replacing(folder, drop=is_weights_file) as new:
-            tensors = self.stored_parameters(to_numpy(self.parameters()))
-            write_tensors(new, tensors, dtype, max_shard_size)
-            self.write_settings(new, dtype or str(self.like.dtype))
+            self.write_to(new, dtype, max_shard_size)
+
+    def write_to(
+        self, folder: Path, dtype: str | None = None, max_shard_size: int | None = None
+    ) -> None:
+        """Write the files of save_pretrained to a folder that nobody reads yet."""
+        tensors = self.stored_parameters(to_numpy(self.parameters()))
+        write_tensors(folder, tensors, dtype, max_shard_size)
+        self.write_settings(folder, dtype or str(self.like.dtype))
 
     def read_settings(self, folder: Path) -> None:
         """Read what else a folder says of the model; here nothing."""

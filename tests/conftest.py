@@ -9,6 +9,9 @@ import pytest
 
 from minibert2bert.device import gpu_description
 
+# No test reaches for the network: what is not in a cache is not there.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 
 def pytest_collection_modifyitems(items):
     missing = [p for p in ("torch", "transformers") if importlib.util.find_spec(p) is None]

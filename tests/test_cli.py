@@ -79,7 +79,7 @@ def test_a_wrong_command_exits_with_2_and_says_how_it_goes(capsys, arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["generate", "text", "--model", "nowhere"], "there is no such folder"),
+        (["generate", "text", "--model", "nowhere"], "nowhere is neither a folder nor"),
         (["generate", ""], "a text must have 1 to 64 tokens, got 0"),
         (["generate", "word " * 100], "shorten or split it"),
         (["generate", "--input", "nowhere.txt"], "nowhere.txt"),

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+from minibert2bert.checkpoints.hub import resolve
 from minibert2bert.models.config import ModelConfig, config_from_dict, read_config
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 from minibert2bert.models.pairing import DECODERS, ENCODERS
 from minibert2bert.models.pretrained import PretrainedModel
+
+HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token")
 
 
 class AutoConfig:
@@ -17,14 +20,15 @@ class AutoConfig:
         """Read a folder's config.json.
 
         Args:
-            folder: with a config.json
-            overrides: fields to use instead of the file's
+            folder: with a config.json, or a model's name on the hub
+            overrides: fields to use instead of the file's, and options of checkpoints.hub
 
         Raises:
             FileNotFoundError: if there is none.
             ValueError: if its model_type is unknown; the message lists the known ones.
         """
-        return config_from_dict(read_config(folder), **overrides)
+        of_hub = {name: overrides.pop(name) for name in HUB_OPTIONS if name in overrides}
+        return config_from_dict(read_config(resolve(folder, **of_hub)), **overrides)
 
 
 class _AutoModel:
@@ -37,15 +41,17 @@ class _AutoModel:
         """Load a folder with the class that its config.json asks for.
 
         Args:
-            folder: with a config.json and the parameters
+            folder: with a config.json and the parameters, or a model's name on the hub
             options: those of PretrainedModel.from_pretrained
 
         Raises:
             FileNotFoundError: if the folder or one of its files is missing.
             ValueError: if there is no class of this kind for the model_type.
         """
-        model_type = AutoConfig.from_pretrained(folder).model_type
-        return cls.class_of(model_type).from_pretrained(folder, **options)
+        of_hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+        found = resolve(folder, **of_hub)
+        model_type = AutoConfig.from_pretrained(found).model_type
+        return cls.class_of(model_type).from_pretrained(found, **options)
 
     @classmethod
     def from_config(cls, config: ModelConfig, **options: Any) -> Any:

@@ -202,7 +202,7 @@ def droppable_layer(
         backward: as of decoder_layer; the parameters of a skipped layer have zeros.
     """
     rate = config.decoder_layerdrop
-    if rng is None or rate == 0 or float(rng.random()) >= rate:
+    if rng is None or rate == 0 or float(rng.random((), dtype=np.float32)) >= rate:
         return decoder_layer(params, hidden_states, encoder_hidden_states, masks, config, rng)
     crosses = encoder_hidden_states is not None
     parts = {n: part for n, part in params.items() if crosses or not n.startswith("encoder_attn")}

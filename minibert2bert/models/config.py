@@ -248,7 +248,7 @@ class GPT2Config(ModelConfig):
     reorder_and_upcast_attn: bool = False
     pad_token_id: int | None = None
     bos_token_id: int | None = 50256
-    eos_token_id: int | None = 50256
+    eos_token_id: int | list[int] | None = 50256
     use_cache: bool = True
     is_decoder: bool = True
     add_cross_attention: bool = False

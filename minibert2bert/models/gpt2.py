@@ -175,7 +175,7 @@ def head(params: Params, hidden_states: Array, config: GPT2Config) -> tuple[Arra
         dparams = {"lm_head": dweight} if untied else {"transformer": {"wte": dweight}}
         return dparams, (drows @ weight).reshape(hidden_states.shape)
 
-    return logits.reshape(*hidden_states.shape[:-1], -1), backward
+    return logits.reshape(*hidden_states.shape[:-1], len(weight)), backward
 
 
 def transformer_shapes(config: GPT2Config) -> Shapes:

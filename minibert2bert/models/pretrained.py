@@ -7,12 +7,13 @@ import numpy as np
 
 from minibert2bert.arrays import Array, Params, flatten, nest
 from minibert2bert.checkpoints.folders import replacing
+from minibert2bert.checkpoints.hub import resolve
 from minibert2bert.checkpoints.names import LoadReport, canonical_names, fit_heads, match, summary
 from minibert2bert.checkpoints.safetensors_files import (
     is_weights_file,
-    read_tensors,
     write_tensors,
 )
+from minibert2bert.checkpoints.torch_files import read_checkpoint
 from minibert2bert.device import to_device, to_numpy
 
 
@@ -89,17 +90,26 @@ class PretrainedModel:
         rng: np.random.Generator | None = None,
         ignore_mismatched_sizes: bool = False,
         strict: bool = False,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
         **config_overrides: Any,
     ) -> Self:
-        """Load a model from a folder with config.json and safetensors files.
+        """Load a model from a folder with config.json and its tensors.
 
         Args:
-            folder: as save_pretrained of this package or of transformers writes it
+            folder: as save_pretrained of this package or of transformers writes it, with
+                safetensors or torch files; or a model's name on the hub, see checkpoints.hub
             dtype: of the parameters, "float32" or "float64"; half precision is widened.
             config: the settings, instead of those in the folder
             rng: source of the parameters that the files do not hold; None takes a fresh one.
             ignore_mismatched_sizes: whether to initialise tensors of another shape anew
             strict: whether a tensor that the model has no place for is an error
+            revision: of a name on the hub, like the three that follow
+            cache_dir: the hub's cache
+            local_files_only: whether never to download
+            token: for models that are not public
             config_overrides: fields of the config to use instead of the file's
 
         Returns:
@@ -109,10 +119,11 @@ class PretrainedModel:
             FileNotFoundError: if the folder or one of its files is missing.
             ValueError: if a file is corrupt, or its tensors do not fit the config.
         """
+        folder = resolve(folder, revision, cache_dir, local_files_only, token)
         if config is None:
             config = cls.config_class.from_pretrained(folder, **config_overrides)
         expected = cls.parameter_shapes(config)
-        tensors = cls.fit_names(read_tensors(folder, dtype), expected, config)
+        tensors = cls.fit_names(read_checkpoint(folder, dtype), expected, config)
         loaded, report = match(tensors, expected, ignore_mismatched_sizes)
         if strict and report.unexpected:
             raise ValueError(

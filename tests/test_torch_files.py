@@ -1,0 +1,536 @@
+"""Files of torch.save: equal to the last bit, refused when not whole, and never run.
+
+The files are written by a small pickler of their own, so that machines without torch test the
+reader, too; those marked parity have torch write them.
+"""
+
+import io
+import json
+import os
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from minibert2bert.checkpoints.safetensors_files import write_tensors
+from minibert2bert.checkpoints.torch_files import read_checkpoint, read_torch_tensors
+
+TYPES = {
+    "f8": "Double", "f4": "Float", "f2": "Half", "i8": "Long", "i4": "Int", "i2": "Short",
+    "i1": "Char", "u1": "Byte", "b1": "Bool",
+}  # fmt: skip
+any_array = st.sampled_from(["f4", "i8", "i4", "i2", "i1", "u1", "?"]).flatmap(
+    lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=0, min_side=0, max_side=4))
+)
+
+
+class Name:
+    """Stands for a function or class that need not exist here; a call of it is written down."""
+
+    def __init__(self, module, name):
+        self.module, self.name = module, name
+
+    def __call__(self, *arguments):
+        call = Name(self.module, self.name)
+        call.function, call.arguments = self, arguments
+        return call
+
+
+V2 = Name("torch._utils", "_rebuild_tensor_v2")
+V3 = Name("torch._utils", "_rebuild_tensor_v3")
+
+
+class Storage:
+    def __init__(self, numbers, kind=None):
+        self.numbers = np.asarray(numbers)
+        self.kind = Name("torch", f"{kind or TYPES[self.numbers.dtype.str[1:]]}Storage")
+
+
+class Pickler(pickle._Pickler):
+    """Writes names without looking for what they name, and storages as references."""
+
+    def __init__(self, file, protocol=2):
+        super().__init__(file, protocol)
+        self.storages = {}
+
+    def reducer_override(self, thing):
+        if not isinstance(thing, Name):
+            return NotImplemented
+        return (thing.function, thing.arguments) if hasattr(thing, "function") else thing.name
+
+    def save_global(self, thing, name=None):
+        module = thing.module if isinstance(thing, Name) else thing.__module__
+        self.write(b"c" + f"{module}\n{name or thing.__name__}\n".encode())
+
+    def persistent_id(self, thing):
+        if not isinstance(thing, Storage):
+            return None
+        key = next((k for k, s in self.storages.items() if s is thing), str(len(self.storages)))
+        self.storages[key] = thing
+        return ("storage", thing.kind, key, "cpu", thing.numbers.size)
+
+
+def save_zip(path, tree, compression=zipfile.ZIP_STORED, **others):
+    program = io.BytesIO()
+    pickler = Pickler(program)
+    pickler.dump(tree)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("model/data.pkl", others.pop("program", program.getvalue()))
+        for name, content in {"byteorder": "little", **others}.items():
+            archive.writestr(f"model/{name}", content)
+        for key, storage in pickler.storages.items():
+            archive.writestr(f"model/data/{key}", storage.numbers.tobytes())
+
+
+def save_legacy(path, tree, little_endian=True):
+    with path.open("wb") as file:
+        for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": little_endian}):
+            pickle.dump(part, file, 2)
+        pickler = Pickler(file)
+        pickler.dump(tree)
+        pickle.dump(sorted(pickler.storages), file, 2)
+        for _, storage in sorted(pickler.storages.items()):
+            file.write(struct.pack("<q", storage.numbers.size) + storage.numbers.tobytes())
+
+
+def view(storage, size, strides, offset=0):
+    return V2(storage, offset, size, strides, False, OrderedDict())
+
+
+def whole(array):
+    steps = np.zeros(array.shape, array.dtype).strides
+    return view(Storage(array.ravel()), array.shape, tuple(s // array.itemsize for s in steps))
+
+
+def some_tensors():
+    weight = np.arange(6, dtype=np.float32).reshape(2, 3)
+    return {"weight": whole(weight), "bias": whole(np.float32([7, 8])), "ids": whole(np.arange(3))}
+
+
+SAVERS = [save_zip, save_legacy]
+
+
+@pytest.fixture(params=SAVERS)
+def saved(request, tmp_path):
+    """Writes a tree in one of the two formats, and reads it again."""
+
+    def write_and_read(tree, dtype="float32"):
+        request.param(tmp_path / "pytorch_model.bin", tree)
+        return read_torch_tensors(tmp_path, dtype)
+
+    return write_and_read
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    save=st.sampled_from(SAVERS),
+    tensors=st.dictionaries(st.text(min_size=1, max_size=5), any_array, min_size=1, max_size=4),
+)
+def test_what_is_written_is_read_bit_by_bit(tmp_path_factory, save, tensors):
+    folder = tmp_path_factory.mktemp("model")
+    save(folder / "pytorch_model.bin", OrderedDict((n, whole(a)) for n, a in tensors.items()))
+    read = read_torch_tensors(folder)
+    assert set(read) == set(tensors)
+    for name, array in tensors.items():
+        assert read[name].dtype == array.dtype
+        assert read[name].shape == array.shape
+        assert read[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floating_point_tensors_get_the_dtype_asked_for(saved, dtype):
+    halves, doubles = np.float16([1.5, 65504, 6e-8]), np.float64([0.1, 1e-30])
+    bfloats = view(Storage(np.uint16([0x3F80, 0xC020, 0x0001]), "BFloat16"), (3,), (1,))
+    read = saved({"half": whole(halves), "double": whole(doubles), "bfloat": bfloats}, dtype)
+    np.testing.assert_array_equal(read["half"], halves.astype(dtype), strict=True)
+    np.testing.assert_array_equal(read["double"], doubles.astype(dtype), strict=True)
+    expected = np.array([1.0, -2.5, 2.0**-133], dtype)
+    np.testing.assert_array_equal(read["bfloat"], expected, strict=True)
+
+
+def test_auto_keeps_the_dtype_and_widens_sixteen_bits(saved):
+    dtypes = ("float16", "float32", "float64")
+    read = saved({name: whole(np.ones(2, name)) for name in dtypes}, "auto")
+    assert [str(array.dtype) for array in read.values()] == ["float32", "float32", "float64"]
+
+
+def test_views_are_cut_from_their_storage(saved):
+    storage = Storage(np.arange(12, dtype=np.int64))
+    turned, row, point = view(storage, (2, 3), (1, 2), 3), view(storage, (2,), (5,)), (11, (), ())
+    read = saved({"turned": turned, "row": row, "point": V2(storage, *point, False, {})})
+    np.testing.assert_array_equal(read["turned"], [[3, 5, 7], [4, 6, 8]])
+    np.testing.assert_array_equal(read["row"], [0, 5])
+    assert read["point"] == 11
+    assert read["point"].shape == ()
+    assert all(array.flags.c_contiguous for array in read.values())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_equal_views_are_one_array_and_others_are_not(saved, dtype):
+    storage = Storage(np.arange(4, dtype=dtype))
+    first, again, other = (view(storage, (2,), (1,), offset) for offset in (0, 0, 2))
+    read = saved({"embeddings": first, "head": again, "other": other, "also": first})
+    assert read["embeddings"] is read["head"]
+    assert read["embeddings"] is read["also"]
+    assert read["embeddings"] is not read["other"]
+    np.testing.assert_array_equal(read["other"], [2, 3])
+
+
+def test_tensors_are_views_of_one_mapping_of_the_file_and_can_be_changed(saved, tmp_path):
+    read = saved({f"x{number}": whole(np.zeros(4, np.uint8)) for number in range(3)})
+    roots = set()
+    for array in read.values():
+        array += 1
+        while isinstance(array, np.ndarray):
+            array = array.base
+        roots.add(id(array))
+    assert len(roots) == 1
+    assert not np.any(list(read_torch_tensors(tmp_path).values()))
+
+
+@pytest.mark.parametrize("length", range(1, 5))
+def test_a_tensor_between_the_words_of_the_memory_is_copied(saved, length):
+    # The longer the name, the later the numbers begin.
+    read = saved({"x" * length: whole(np.float32([1, 2])), "y": whole(np.float32([3]))})
+    assert all(array.flags.aligned for array in read.values())
+    np.testing.assert_array_equal(read["x" * length], [1, 2])
+
+
+def test_parameters_and_dicts_with_attributes_are_read(saved):
+    tree = OrderedDict(some_tensors())
+    tree._metadata = OrderedDict({"": {"version": 1}})
+    parameter = Name("torch._utils", "_rebuild_parameter")
+    tree["parameter"] = parameter(whole(np.float32([5])), True, OrderedDict())
+    read = saved(tree)
+    assert set(read) == set(tree)
+    np.testing.assert_array_equal(read["parameter"], np.float32([5]), strict=True)
+
+
+def test_dtypes_that_have_no_storage_of_their_own_are_read(saved):
+    raw = Storage(np.uint8([0, 0, 1, 2]))
+    raw.kind = Name("torch.storage", "UntypedStorage")
+    tensor = V3(raw, 1, (1,), (1,), False, OrderedDict(), Name("torch", "uint16"))
+    np.testing.assert_array_equal(saved({"x": tensor})["x"], np.uint16([513]), strict=True)
+
+
+def test_one_wrapped_dict_of_tensors_is_unwrapped(saved):
+    tree = {"epoch": 3, "loss": 0.5, "optimizer": {0: [True, None]}, "state_dict": some_tensors()}
+    assert set(saved(tree)) == {"weight", "bias", "ids"}
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"model": some_tensors(), "state_dict": some_tensors()}, "not 2, under 2 .model, state"),
+        ({"epoch": 3, "weights": some_tensors()}, "not 0, under 2 .epoch, weights"),
+        ({}, "not 0"),
+        ([whole(np.ones(2))], "holds a list"),
+        (whole(np.ones(2)), "holds a Tensor"),
+        ({"x": V2(Storage(np.ones(2)), 0, (2,), (1,), False, {}, {"neg": True})}, "negative"),
+        ({("x",): 1}, "key of type tuple"),
+        ({"x": Name("torch", "FloatStorage")}, "not 0"),
+        ({"x": {1, 2}}, r"names .(builtins|__builtin__)\.set"),
+    ],
+)
+def test_anything_but_one_dict_of_tensors_is_refused(saved, tree, message):
+    with pytest.raises(ValueError, match=rf"pytorch_model.bin is not read: .*{message}"):
+        saved(tree)
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "strides"),
+    [
+        (5, (1,), (1,)), (0, (6,), (1,)), (0, (2, 2), (4, 1)), (-1, (2,), (1,)), (1, (2,), (-1,)),
+        (0, (-2,), (1,)), (0, (2,), ()), (0, (True,), (1,)), (0.0, (2,), (1,)), (0, [2], [1]),
+        (2**70, (1,), (1,)), (0, (1,), (2**70,)), (0, (2,), (2**61,)), (0, (1,) * 65, (1,) * 65),
+        (0, (2**40,), (0,)), (0, (2**62, 2**62), (0, 0)), (0, (0, 2**70), (1, 1)),
+    ],
+)  # fmt: skip
+def test_a_view_beyond_its_storage_is_refused(saved, offset, size, strides):
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
+        saved({"x": view(Storage(np.ones(5, np.float32)), size, strides, offset)})
+
+
+class Evil:
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+STRUCK = []
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("function", [os.system, eval, STRUCK.append])
+def test_a_pickle_that_calls_anything_is_refused_and_nothing_runs(tmp_path, protocol, function):
+    argument = f"open({str(tmp_path / 'struck')!r}, 'w')"
+    program = pickle.dumps({"x": Evil(function, argument)}, protocol)
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(program)
+    with pytest.raises(ValueError, match=r"nothing of it was run"):
+        read_torch_tensors(tmp_path)
+    save_zip(path, {}, program=program)
+    with pytest.raises(ValueError, match=r"nothing of it was run"):
+        read_torch_tensors(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["pytorch_model.bin"]
+    assert not STRUCK
+
+
+def test_what_is_refused_is_named(tmp_path):
+    program = pickle.dumps(Evil(os.system, "true"), 2)
+    save_zip(tmp_path / "pytorch_model.bin", {}, program=program)
+    with pytest.raises(ValueError, match=rf"names '{os.system.__module__}\.system', which no"):
+        read_torch_tensors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02.", b"\x80\x02N", b"\x80\x02NN.", b"\x80\x02R.", b"\x80\x02NNR.", b"\x80\x02t.",
+        b"\x80\x02h\x07.", b"\x80\x02Nr\xff\xff\xff\xff.", b"\x80\x02]NNs.", b"\x80\x02}(Nu.",
+        b"\x80\x02ctorch\nuint16\n)R.", b"\x80\x02NQ.", b"\x80\x02)Q.", b"\x80\x04NN\x93.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor\n)R.",
+        b"\x80\x02ccollections\nOrderedDict\n)\x81.",
+        b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"Ns.", b"\x80\x02" + b"]" * 100_000 + b".",
+        b"\x80\x02X\xff\xff\xff\xffabc.", b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7fabc.",
+    ],
+)  # fmt: skip
+def test_a_program_that_is_none_or_does_more_is_refused(tmp_path, program):
+    save_zip(tmp_path / "pytorch_model.bin", {}, program=program)
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
+        read_torch_tensors(tmp_path)
+
+
+def strike(*_):
+    STRUCK.append(True)
+
+
+def message_of_reading(path):
+    """What the error says, if there is one; a damaged number may go unnoticed."""
+    try:
+        read_torch_tensors(path.parent)
+    except ValueError as error:
+        return str(error)
+    return path.name
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_damaged_pickle_is_read_or_refused_and_never_run(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("model") / "pytorch_model.bin"
+    evil = {"x": Name(__name__, "strike")(1)} if data.draw(st.booleans()) else {}
+    output = io.BytesIO()
+    Pickler(output).dump(OrderedDict({**some_tensors(), **evil}))
+    program = bytearray(output.getvalue())
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(program) - 1))
+        stop = start + data.draw(st.integers(0, 3))
+        program[start:stop] = data.draw(st.binary(max_size=3))
+    save_zip(path, some_tensors(), program=bytes(program))
+    assert "pytorch_model.bin" in message_of_reading(path)
+    assert not STRUCK
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), save=st.sampled_from(SAVERS))
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path_factory, data, save):
+    path = tmp_path_factory.mktemp("model") / "pytorch_model.bin"
+    save(path, some_tensors())
+    whole_file = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole_file[data.draw(st.integers(0, len(whole_file) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(whole_file)
+    assert "pytorch_model.bin" in message_of_reading(path)
+
+
+@pytest.mark.parametrize("save", SAVERS)
+def test_a_truncated_file_is_refused(tmp_path, save):
+    path = tmp_path / "pytorch_model.bin"
+    save(path, some_tensors())
+    content = path.read_bytes()
+    for length in [*range(0, len(content), 10), len(content) - 1]:
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r"pytorch_model\.bin is n.* copy or|does not begin"):
+            read_torch_tensors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"compression": zipfile.ZIP_DEFLATED}, "compressed entries"),
+        ({"constants.pkl": b""}, "TorchScript"),
+        ({"byteorder": "big"}, "big-endian"),
+        ({"other/data.pkl": b"N."}, "no whole file"),
+    ],
+)
+def test_archives_that_torch_does_not_write_are_refused(tmp_path, others, message):
+    save_zip(tmp_path / "pytorch_model.bin", some_tensors(), **others)
+    with pytest.raises(ValueError, match=message):
+        read_torch_tensors(tmp_path)
+
+
+def test_numbers_of_a_big_endian_machine_are_refused(tmp_path):
+    save_legacy(tmp_path / "pytorch_model.bin", some_tensors(), little_endian=False)
+    with pytest.raises(ValueError, match="big-endian"):
+        read_torch_tensors(tmp_path)
+
+
+def test_an_archive_that_claims_more_than_it_has_is_refused(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    save_zip(path, some_tensors())
+    content = path.read_bytes()
+    entry = content.rindex(b"PK\1\2")
+    size = struct.pack("<I", 2**31)
+    path.write_bytes(content[: entry + 24] + size + content[entry + 28 :])
+    with pytest.raises(ValueError, match="claim more bytes than the file has"):
+        read_torch_tensors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "empty"), (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+     (b"<html>", "no whole file"), (pickle.dumps({"x": 1}, 2), "does not begin with the number")],
+)  # fmt: skip
+def test_other_files_are_told_from_those_of_torch(tmp_path, content, message):
+    (tmp_path / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"pytorch_model\.bin is .*{message}"):
+        read_torch_tensors(tmp_path)
+
+
+def write_index(folder, files):
+    text = json.dumps({"weight_map": files})
+    (folder / "pytorch_model.bin.index.json").write_text(text)
+
+
+SHARDS = {"a": "pytorch_model-00001-of-00002.bin", "b": "pytorch_model-00002-of-00002.bin"}
+
+
+def write_shards(folder):
+    for number, (name, file) in enumerate(SHARDS.items()):
+        SAVERS[number](folder / file, {name: whole(np.float32([number]))})
+
+
+def test_shards_are_read_like_one_file_and_through_links(tmp_path):
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    write_shards(tmp_path)
+    for file in SHARDS.values():
+        (folder / file).symlink_to(tmp_path / file)
+    write_index(folder, SHARDS)
+    assert read_torch_tensors(folder) == {"a": [0], "b": [1]}
+
+
+def test_a_missing_shard_and_a_missing_tensor_are_named(tmp_path):
+    write_shards(tmp_path)
+    write_index(tmp_path, {**SHARDS, "c": SHARDS["a"]})
+    with pytest.raises(ValueError, match="'c'"):
+        read_torch_tensors(tmp_path)
+    (tmp_path / SHARDS["b"]).unlink()
+    with pytest.raises(FileNotFoundError, match="pytorch_model-00002"):
+        read_torch_tensors(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["../evil.bin", "/evil.bin", "a/b.bin", "..", "a\\b.bin", ""])
+def test_a_shard_outside_of_the_folder_is_refused(tmp_path, file):
+    write_index(tmp_path, {"x": file})
+    with pytest.raises(ValueError, match="outside of its own folder"):
+        read_torch_tensors(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"weight_map": 3}'])
+def test_a_broken_index_and_an_unknown_dtype_are_named(tmp_path, text):
+    (tmp_path / "pytorch_model.bin.index.json").write_text(text)
+    with pytest.raises(ValueError, match="weight_map"):
+        read_torch_tensors(tmp_path)
+    with pytest.raises(ValueError, match='"float32", "float64" or "auto"'):
+        read_torch_tensors(tmp_path, "float16")
+
+
+def test_a_checkpoint_is_read_from_safetensors_before_files_of_torch(tmp_path):
+    save_zip(tmp_path / "pytorch_model.bin", {"x": whole(np.float32([1]))})
+    assert read_checkpoint(tmp_path) == {"x": [1]}
+    write_tensors(tmp_path, {"x": np.float32([2])})
+    assert read_checkpoint(tmp_path, "float64") == {"x": [2]}
+    assert read_checkpoint(tmp_path, "float64")["x"].dtype == np.float64
+
+
+def test_a_folder_without_weights_is_listed(tmp_path):
+    for read in (read_checkpoint, read_torch_tensors):
+        with pytest.raises(FileNotFoundError, match="no such folder"):
+            read(tmp_path / "nowhere")
+        with pytest.raises(FileNotFoundError, match=r"pytorch_model.bin.*but it holds 0"):
+            read(tmp_path)
+    (tmp_path / "tf_model.h5").touch()
+    message = r"model.safetensors.*1 \(tf_model.h5\); convert .* minibert2bert convert SRC DST"
+    with pytest.raises(FileNotFoundError, match=message):
+        read_checkpoint(tmp_path)
+
+
+@pytest.fixture(params=[2, 4, "legacy"])
+def torch_saved(request, tmp_path):
+    """Has torch write a tree, and reads it here."""
+    import torch
+
+    legacy = request.param == "legacy"
+    options = {} if legacy else {"pickle_protocol": request.param}
+
+    def write_and_read(tree, dtype="float32"):
+        path = tmp_path / "pytorch_model.bin"
+        torch.save(tree, path, _use_new_zipfile_serialization=not legacy, **options)
+        return read_torch_tensors(tmp_path, dtype)
+
+    return write_and_read
+
+
+@pytest.mark.parity
+def test_what_torch_writes_is_read_bit_by_bit(torch_saved):
+    import torch
+
+    base = torch.randn(4, 6, dtype=torch.float32)
+    whole_numbers = ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
+    tree = {name: torch.arange(3).to(getattr(torch, name)) for name in whole_numbers}
+    tree |= {"half": base.half(), "bfloat": base.bfloat16(), "double": base.double()}
+    tree |= {"base": base, "row": base[2], "turned": base.t(), "strided": base[::2, 1::3]}
+    tree |= {"expanded": base[:, :1].expand(4, 3), "point": base[1, 2], "none": base[:, :0]}
+    tree |= {"truth": base > 0, "parameter": torch.nn.Parameter(base)}
+    # torch writes a parameter with an attribute in another way.
+    tree["parameter"].note = "of a trainer"
+    read = torch_saved(tree)
+    assert set(read) == set(tree)
+    for name, tensor in tree.items():
+        expected = tensor.float() if tensor.is_floating_point() else tensor
+        np.testing.assert_array_equal(read[name], expected.detach().numpy(), strict=True)
+    np.testing.assert_array_equal(torch_saved(tree, "float64")["double"], tree["double"].numpy())
+
+
+@pytest.mark.parity
+def test_weights_that_torch_ties_are_one_array(torch_saved):
+    import torch
+
+    model = torch.nn.ModuleDict(
+        {"embedding": torch.nn.Embedding(5, 2), "head": torch.nn.Linear(2, 5)}
+    )
+    model["head"].weight = model["embedding"].weight
+    read = torch_saved(model.state_dict())
+    assert read["head.weight"] is read["embedding.weight"]
+    np.testing.assert_array_equal(read["head.weight"], model["head"].weight.detach().numpy())
+
+
+@pytest.mark.parity
+def test_what_torch_writes_beside_dicts_of_tensors_is_refused(torch_saved):
+    import torch
+
+    with pytest.raises(ValueError, match=r"names .torch.nn.modules.linear.Linear|instruction"):
+        torch_saved(torch.nn.Linear(2, 3))
+    with pytest.raises(ValueError, match=r"names .torch.ComplexFloatStorage"):
+        torch_saved({"x": torch.ones(2, dtype=torch.complex64)})
+    with pytest.raises(ValueError, match="negative or the conjugate"):
+        torch_saved({"x": torch.ones(2, dtype=torch.complex64).conj().imag})

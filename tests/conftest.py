@@ -9,8 +9,15 @@ import pytest
 
 from minibert2bert.device import gpu_description
 
-# No test reaches for the network: what is not in a cache is not there.
-os.environ["HF_HUB_OFFLINE"] = "1"
+
+def pytest_addoption(parser):
+    parser.addoption("--hub", action="store_true", help="download the published models to test")
+
+
+def pytest_configure(config):
+    if not config.getoption("--hub"):
+        # Without it no test reaches for the network: what is not in a cache is not there.
+        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(items):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minibert2bert.checkpoints.hub import resolve
 from minibert2bert.generation.config import GenerationConfig
 from minibert2bert.generation.scores import sequence_scores
 from minibert2bert.generation.session import merged_config
@@ -144,7 +145,7 @@ def pipeline(
 
     Args:
         task: "text2text-generation"
-        model: an encoder-decoder or its folder; the demo model by default
+        model: an encoder-decoder, its folder or its name on the hub; the demo model by default
         tokenizer: of its sources; from the model's folder by default
         target_tokenizer: of its answers, if it is another
 
@@ -156,11 +157,11 @@ def pipeline(
 
     if task not in TASKS:
         raise ValueError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
-    folder = DEMO_FOLDER if model is None else model
-    if tokenizer is None:
-        if isinstance(folder, EncoderDecoderModel):
+    if isinstance(model, EncoderDecoderModel):
+        if tokenizer is None:
             raise ValueError("a model needs its tokenizer; give tokenizer, or the model's folder")
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    if not isinstance(folder, EncoderDecoderModel):
-        folder = EncoderDecoderModel.from_pretrained(folder)
-    return Text2TextGenerationPipeline(folder, tokenizer, target_tokenizer)
+        return Text2TextGenerationPipeline(model, tokenizer, target_tokenizer)
+    folder = resolve(DEMO_FOLDER if model is None else model)
+    tokenizer = tokenizer or AutoTokenizer.from_pretrained(folder)
+    loaded = EncoderDecoderModel.from_pretrained(folder)
+    return Text2TextGenerationPipeline(loaded, tokenizer, target_tokenizer)

@@ -443,9 +443,9 @@ def config_from_dict(settings: dict[str, Any], **overrides: Any) -> ModelConfig:
     Raises:
         ValueError: if the type is unknown; the message lists the known ones and the closest.
     """
-    model_type = settings.get("model_type")
+    model_type = str(settings.get("model_type")).replace("_", "-")
     if model_type not in CONFIGS:
-        close = difflib.get_close_matches(str(model_type), CONFIGS, n=1)
+        close = difflib.get_close_matches(model_type, CONFIGS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown model_type {model_type!r}, known are {sorted(CONFIGS)}{hint}")
     return CONFIGS[model_type].from_dict(settings, **overrides)
@@ -518,6 +518,9 @@ class EncoderDecoderConfig(ModelConfig):
         """Return the contents of a config.json, with both parts' inside."""
         parts = {"encoder": self.encoder.to_dict(), "decoder": self.decoder.to_dict()}
         return {**super().to_dict(), **parts}
+
+
+CONFIGS[EncoderDecoderConfig.model_type] = EncoderDecoderConfig
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""Text in, text out: with the demo model, and the errors that belong to a tokenizer."""
+
+import pytest
+
+from minibert2bert import AutoTokenizer, EncoderDecoderModel, pipeline
+from minibert2bert.demo import DEMO_FOLDER
+
+TEXTS = ["My sister is reading a long letter.", "How old are you?"]
+
+
+@pytest.fixture(scope="module")
+def translate():
+    return pipeline("text2text-generation")
+
+
+def test_a_text_gives_a_text_and_a_list_gives_a_list(translate):
+    alone = translate(TEXTS[0])
+    assert alone == [{"generated_text": "Meine Schwester liest einen langen Brief."}]
+    assert translate(TEXTS)[0] == alone[0]
+
+
+def test_several_answers_come_best_first_with_their_source(translate):
+    answers = translate.answers(TEXTS, num_beams=3, num_return_sequences=2)
+    assert [answer.source for answer in answers] == [t for t in TEXTS for _ in range(2)]
+    assert answers[0].score >= answers[1].score
+    assert answers[0].text != answers[1].text
+
+
+def test_a_model_and_its_tokenizer_make_a_pipeline_too(translate):
+    model = EncoderDecoderModel.from_pretrained(DEMO_FOLDER)
+    with pytest.raises(ValueError, match="a model needs its tokenizer"):
+        pipeline("text2text-generation", model)
+    made = pipeline("text2text-generation", model, AutoTokenizer.from_pretrained(DEMO_FOLDER))
+    assert made(TEXTS) == translate(TEXTS)
+
+
+def test_an_unknown_task_names_the_known_one():
+    with pytest.raises(ValueError, match="text2text-generation"):
+        pipeline("text-classification")
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_with_the_line_to_write(side):
+    model = EncoderDecoderModel.from_pretrained(DEMO_FOLDER)
+    tokenizer = AutoTokenizer.from_pretrained(DEMO_FOLDER)
+    model.resize_token_embeddings(3999, side=side)
+    with pytest.raises(ValueError, match=rf'resize_token_embeddings\(4000, side="{side}"\)'):
+        pipeline("text2text-generation", model, tokenizer)

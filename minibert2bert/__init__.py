@@ -24,7 +24,10 @@ from minibert2bert.models.config import (
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 from minibert2bert.models.gpt2 import GPT2LMHeadModel
 from minibert2bert.models.roberta import RobertaForCausalLM, RobertaModel
+from minibert2bert.tokenization.auto import AutoTokenizer
+from minibert2bert.tokenization.byte_level_tokenizer import GPT2Tokenizer, RobertaTokenizer
 from minibert2bert.tokenization.sentencepiece_tokenizer import BertGenerationTokenizer
+from minibert2bert.tokenization.wordpiece_tokenizer import BertTokenizer
 from minibert2bert.training.loop import train
 from minibert2bert.training.optimizer import AdamW
 
@@ -36,6 +39,7 @@ __all__ = [
     "AutoModel",
     "AutoModelForCausalLM",
     "AutoModelForSeq2SeqLM",
+    "AutoTokenizer",
     "BartConfig",
     "BartForCausalLM",
     "BertConfig",
@@ -45,14 +49,17 @@ __all__ = [
     "BertGenerationTokenizer",
     "BertLMHeadModel",
     "BertModel",
+    "BertTokenizer",
     "EncoderDecoderConfig",
     "EncoderDecoderModel",
     "GPT2Config",
     "GPT2LMHeadModel",
+    "GPT2Tokenizer",
     "GenerationConfig",
     "RobertaConfig",
     "RobertaForCausalLM",
     "RobertaModel",
+    "RobertaTokenizer",
     "check_gradients",
     "pipeline",
     "trace",

@@ -35,12 +35,13 @@ from minibert2bert.checkpoints.safetensors_files import write_tensors
 from minibert2bert.components.activations import ACTIVATIONS
 from minibert2bert.components.loss import IGNORE
 from minibert2bert.components.masks import Masks, causal_mask, padding_mask
+from minibert2bert.generation.session import DecodingSession
 from minibert2bert.inspection.gradient_check import check_gradients
 from minibert2bert.models.bart import BartForCausalLM, decoder, embeddings, head
 from minibert2bert.models.bart_layers import decoder_layer, droppable_layer, feed_forward_block
-from minibert2bert.models.cache import KeyValueCache
 from minibert2bert.models.config import BartConfig, EncoderDecoderConfig, config_from_dict
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
+from minibert2bert.recording import recording
 
 B, T, S, H, F = 3, 7, 5, 8, 12
 EXACT = 1e-12
@@ -126,6 +127,17 @@ def test_the_feed_forward_is_that_of_the_equation(rate):
     expected = layer_norm_in_loops(params["final_layer_norm"], narrowed + x, 1e-5)
     np.testing.assert_allclose(y[1, 4], expected, rtol=1e-10)
     assert kept.all() == (rate == 0)
+
+
+@pytest.mark.parametrize("setting", ["dropout", "attention_dropout"])
+def test_attention_weights_are_dropped_at_a_rate_of_their_own(setting):
+    model = small_bart(**{setting: 0.5})
+    with recording() as arrays:
+        model.loss([[5, 6, 7, 8]], [[6, 7, 8, 9]], rng=np.random.default_rng(0))
+    seen = arrays["layers.0.attention.probs"][np.broadcast_to(causal_mask(4, 4), (1, 2, 4, 4))]
+    embedded = arrays["embeddings.hidden_states"]
+    assert (seen == 0).any() == (setting == "attention_dropout")
+    assert (embedded == 0).any() == (setting == "dropout")
 
 
 @WITH_ENCODER
@@ -270,32 +282,32 @@ def test_cached_logits_are_those_of_the_whole_sequence(encoder, padding, lengths
     mask = None if padding is None else padded_mask(rng, B, T, padding)
     whole = model(ids, mask, **given).logits
     pieces = feed_in_chunks(model, ids, mask, lengths, **given)
-    # A query that sees nothing takes the mean of all keys there are, so it depends on the chunk.
-    sees = np.ones((B, T), bool) if mask is None else np.cumsum(mask, axis=1) > 0
+    # A query that sees nothing takes the mean of all keys there are, which depends on the chunk,
+    # or zeros, which do not.
+    sees = np.ones((B, T), bool) if mask is None or zeros else np.cumsum(mask, axis=1) > 0
     assert_close(pieces[sees], whole[sees], EXACT)
 
 
 def test_beams_are_further_queries_of_one_copy_of_the_encoder():
     rng, K = np.random.default_rng(12), 4
     model, given = small_bart(), source(rng)
-    ids, cache = words(rng, B * K, 4), KeyValueCache(2)
-    encoder_mask = padding_mask(given["encoder_attention_mask"])
-    for start in (0, 1):
-        inputs = model.prepare(input_ids=ids) if start == 0 else None
-        inputs = inputs or model.prepare(cache, input_ids=words(rng, B * K, 1))
-        masks = inputs.masks._replace(encoder=encoder_mask)
-        inputs = type(inputs)(inputs.input_ids, None, inputs.position_ids, masks)
-        states = model.cached_forward(given["encoder_hidden_states"], inputs, cache)
-        ids = ids if start == 0 else np.concatenate([ids, inputs.input_ids], axis=1)
-    assert cache.layers[0].cross[0].shape == (B, 2, S, H // 2)
+    session = DecodingSession(model, *given.values())
+    ids, newest = words(rng, B * K, 3), words(rng, B * K, 1)
+    session(ids)
+    # A beam continues any beam of its own input.
+    parents = (np.arange(B)[:, None] * K + rng.integers(0, K, (B, K))).reshape(-1)
+    logits = session(newest, parents)
+    assert session.cache.layers[0].cross[0].shape == (B, 2, S, H // 2)
+    sequence = np.concatenate([ids[parents], newest], axis=1)
     repeated = {name: np.repeat(array, K, axis=0) for name, array in given.items()}
-    assert_close(model.head(states)[0][:, -1], model(ids, **repeated).logits[:, -1], EXACT)
+    assert_close(logits, model(sequence, **repeated).logits[:, -1], EXACT)
 
 
 def test_a_cached_call_returns_the_attentions_and_states_of_a_plain_one():
     rng = np.random.default_rng(13)
     model, ids, given = small_bart(), words(rng, B, T), source(rng)
-    plain, cached = (model(ids, use_cache=use, **given, **EXTRAS) for use in (False, True))
+    call = {**given, **EXTRAS, "head_mask": [[0.5, 2.0], [0.0, 1.0]]}
+    plain, cached = (model(ids, use_cache=use, **call) for use in (False, True))
     for field, count in (("hidden_states", 3), ("attentions", 2), ("cross_attentions", 2)):
         assert len(plain[field]) == count
         for array, expected in zip(cached[field], plain[field], strict=True):
@@ -332,9 +344,10 @@ def test_a_model_with_skipped_layers_is_that_of_the_others(encoder):
     rng = np.random.default_rng(14)
     given, ids, labels = source(rng, encoder), words(rng, B, T), words(rng, B, T)
     model = small_bart(decoder_layerdrop=0.5, decoder_layers=3)
-    # This seed skips the second layer.
-    np.testing.assert_array_equal(np.random.default_rng(2).random(3) < 0.5, [True, True, False])
-    loss, backward = model.loss(ids, labels, rng=np.random.default_rng(2), **given)
+    # This seed skips the first two layers.
+    skipped = np.random.default_rng(11).random(3, dtype=np.float32) < 0.5
+    np.testing.assert_array_equal(skipped, [True, True, False])
+    loss, backward = model.loss(ids, labels, rng=np.random.default_rng(11), **given)
     layers = model.params["model"]["decoder"]["layers"]
     others = {**model.params["model"]["decoder"], "layers": {"0": layers["2"]}}
     smaller = BartForCausalLM.from_parameters(

@@ -30,7 +30,7 @@ from minibert2bert.models.config import (
     RobertaConfig,
 )
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
-from minibert2bert.models.pairing import DECODERS, ENCODERS
+from minibert2bert.models.families import DECODERS, ENCODERS
 from minibert2bert.models.roberta import RobertaForCausalLM, positions_behind_padding
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "golden.json").read_text())

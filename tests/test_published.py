@@ -18,7 +18,7 @@ from minibert2bert import (
 )
 from minibert2bert.checkpoints.hub import resolve
 from minibert2bert.models.config import BertConfig, EncoderDecoderConfig
-from minibert2bert.models.pairing import shared_names
+from minibert2bert.models.sharing import shared_names
 
 BBC = "google/bert_for_seq_generation_L-24_bbc_encoder"
 BERT_IDS = [101, 7592, 1010, 2026, 3899, 2003, 10140, 102]

@@ -10,9 +10,9 @@ from minibert2bert.device import to_numpy
 from minibert2bert.generation.config import GenerationConfig
 from minibert2bert.generation.generate import generate_ids
 from minibert2bert.models.cache import KeyValueCache
+from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 from minibert2bert.models.inputs import ArrayLike, Inputs, check_ids
-from minibert2bert.models.transformer import CausalLM
 
 SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from minibert2bert.checkpoints.hub import resolve
 from minibert2bert.models.config import ModelConfig, config_from_dict, read_config
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
-from minibert2bert.models.pairing import DECODERS, ENCODERS
+from minibert2bert.models.families import DECODERS, ENCODERS
 from minibert2bert.models.pretrained import PretrainedModel
 
 HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token")

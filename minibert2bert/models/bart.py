@@ -11,9 +11,9 @@ from minibert2bert.arrays import Array, Backward, Params, no_backward
 from minibert2bert.components.embeddings import embedding, word_and_position_embeddings
 from minibert2bert.models.bart_layers import cached_layer, droppable_layer
 from minibert2bert.models.cache import KeyValueCache
+from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import BartConfig
 from minibert2bert.models.inputs import Inputs
-from minibert2bert.models.transformer import CausalLM
 from minibert2bert.recording import record, scope
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]

@@ -14,8 +14,9 @@ from minibert2bert.models.bert_like import (
     segment_embeddings,
     stack_shapes,
 )
+from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import BertConfig
-from minibert2bert.models.transformer import CausalLM, Transformer
+from minibert2bert.models.transformer import Transformer
 
 bert = partial(embed_and_stack, segment_embeddings)
 cached_bert = partial(cached_embed_and_stack, segment_embeddings)

@@ -15,9 +15,10 @@ from minibert2bert.models.bert_like import (
     stack_shapes,
     words_of,
 )
+from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import BertGenerationConfig, BertLikeConfig
 from minibert2bert.models.inputs import Inputs
-from minibert2bert.models.transformer import CausalLM, Transformer
+from minibert2bert.models.transformer import Transformer
 
 
 def embeddings(

@@ -9,7 +9,7 @@ from minibert2bert.checkpoints.folders import replacing
 from minibert2bert.checkpoints.safetensors_files import is_weights_file
 from minibert2bert.models.auto import AutoConfig
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
-from minibert2bert.models.pairing import DECODERS, ENCODERS
+from minibert2bert.models.families import DECODERS, ENCODERS
 from minibert2bert.models.pretrained import PretrainedModel
 
 # Other formats of the same weights are not taken along.

@@ -17,11 +17,11 @@ from minibert2bert.recording import scope
 
 
 def query_factor(config: GPT2Config, index: int) -> float:
-    """Find what the queries of a block are multiplied by, before all scores are over sqrt(D).
+    """Find what the scores of a block are multiplied by, besides the usual 1 / sqrt(D).
 
     scores = factor * Q K^T / sqrt(D)
-    with factor = (1 or, without scale_attn_weights, sqrt(D))
-    / (1 or, with scale_attn_by_inverse_layer_idx, index + 1)
+    scale_attn_weights=False makes it sqrt(D), which takes the division back, and
+    scale_attn_by_inverse_layer_idx=True divides it by index + 1.
 
     Args:
         config: scale_attn_weights, scale_attn_by_inverse_layer_idx, n_embd, n_head
@@ -56,7 +56,9 @@ def project_to_heads(
     columns = [joined[..., part * width : (part + 1) * width] for part in range(parts)]
 
     def backward(*dprojected: Array) -> tuple[Params, Array]:
-        return conv1d_backward(np.concatenate([merge_heads(d) for d in dprojected], axis=-1))
+        djoined = np.concatenate([merge_heads(dpart) for dpart in dprojected], axis=-1)
+        dparams, dstates = conv1d_backward(djoined)
+        return dparams, dstates
 
     return [split_heads(column, heads) for column in columns], backward
 

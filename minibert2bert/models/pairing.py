@@ -5,30 +5,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from minibert2bert.arrays import Array, Backward, Params, flatten, nest
+from minibert2bert.arrays import Array, Backward, Params, nest
 from minibert2bert.checkpoints.names import LoadReport
 from minibert2bert.components.linear import linear
-from minibert2bert.models.bart import BartForCausalLM
-from minibert2bert.models.bert import BertLMHeadModel, BertModel
-from minibert2bert.models.bert_generation import BertGenerationDecoder, BertGenerationEncoder
+from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import EncoderDecoderConfig
-from minibert2bert.models.gpt2 import GPT2LMHeadModel
+from minibert2bert.models.families import DECODERS, ENCODERS
 from minibert2bert.models.pretrained import PretrainedModel, initial_parameters
-from minibert2bert.models.roberta import RobertaForCausalLM, RobertaModel
-from minibert2bert.models.transformer import CausalLM, Transformer
+from minibert2bert.models.sharing import shared_names, tie
+from minibert2bert.models.transformer import Transformer
 
-ENCODERS: dict[str, type[Transformer]] = {
-    "bert": BertModel,
-    "bert-generation": BertGenerationEncoder,
-    "roberta": RobertaModel,
-}
-DECODERS: dict[str, type[CausalLM]] = {
-    "bart": BartForCausalLM,
-    "bert": BertLMHeadModel,
-    "bert-generation": BertGenerationDecoder,
-    "gpt2": GPT2LMHeadModel,
-    "roberta": RobertaForCausalLM,
-}
 PROJECTION = "enc_to_dec_proj"
 
 
@@ -124,10 +110,18 @@ class EncoderDecoderPair(PretrainedModel):
         dtype: str,
     ) -> dict[str, Array]:
         """Draw each part's parameters as its own config says; the projection's as the decoder's."""
+        parts: dict[str, tuple[type[PretrainedModel], Any]] = {
+            "encoder": (ENCODERS[config.encoder.model_type], config.encoder),
+            "decoder": (DECODERS[config.decoder.model_type], config.decoder),
+            # The projection is not a part of either; it starts as the decoder's weights do.
+            PROJECTION: (PretrainedModel, config.decoder),
+        }
         parameters: dict[str, Array] = {}
-        for name, shape in shapes.items():
-            part = config.encoder if name.startswith("encoder.") else config.decoder
-            parameters |= initial_parameters({name: shape}, part, rng, dtype)
+        for part, (kind, of_part) in parts.items():
+            start = f"{part}."
+            own = {n.removeprefix(start): s for n, s in shapes.items() if n.startswith(start)}
+            fresh = kind.initial_parameters(own, of_part, rng, dtype)
+            parameters |= {f"{start}{name}": array for name, array in fresh.items()}
         return parameters
 
     def set_parameters(self, params: Params) -> None:
@@ -223,44 +217,6 @@ def joined_report(
         return [f"{part}.{name}" for part, r in found.items() for name in getattr(r, kind)]
 
     return LoadReport(united("loaded"), united("new") + list(projection), united("unexpected"))
-
-
-def shared_names(config: EncoderDecoderConfig) -> dict[str, str]:
-    """Pair the names of what a tied encoder shares with its decoder; empty if nothing is tied.
-
-    Shared is what both stacks have: the embeddings, self-attention and feed-forward. Pooler,
-    cross-attention, projection and head belong to one side alone.
-
-    Returns:
-        from the encoder's name to the decoder's
-
-    Raises:
-        ValueError: if the two cannot be tied, being of other types or sizes.
-    """
-    if not config.tie_encoder_decoder:
-        return {}
-    encoder = ENCODERS[config.encoder.model_type].parameter_shapes(config.encoder)
-    kind = DECODERS[config.decoder.model_type]
-    decoder = kind.parameter_shapes(config.decoder)
-    pairs = {name: ".".join((*kind.branch, name)) for name in encoder}
-    shared = {name: twin for name, twin in pairs.items() if twin in decoder}
-    different = [name for name, twin in shared.items() if encoder[name] != decoder[twin]]
-    if config.encoder.model_type != config.decoder.model_type or different:
-        raise ValueError(
-            "tie_encoder_decoder=True needs an encoder and a decoder of one type and size, got "
-            f"{config.encoder.model_type} and {config.decoder.model_type}"
-            + (f", which differ in {different[0]}" if different else "")
-        )
-    return {f"encoder.{name}": f"decoder.{twin}" for name, twin in shared.items()}
-
-
-def tie(params: Params, config: EncoderDecoderConfig) -> Params:
-    """Put the decoder's arrays in the encoder's places, if the config ties them.
-
-    Two names of one array: that identity is the sharing.
-    """
-    flat = flatten(params)
-    return nest({**flat, **{name: flat[twin] for name, twin in shared_names(config).items()}})
 
 
 def projection_shapes(config: EncoderDecoderConfig) -> dict[str, tuple[int, ...]]:

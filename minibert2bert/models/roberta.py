@@ -17,9 +17,10 @@ from minibert2bert.models.bert_like import (
     stack_shapes,
 )
 from minibert2bert.models.cache import KeyValueCache
+from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import RobertaConfig
 from minibert2bert.models.inputs import Inputs
-from minibert2bert.models.transformer import CausalLM, Transformer
+from minibert2bert.models.transformer import Transformer
 
 
 def embeddings(

@@ -7,10 +7,11 @@ import numpy as np
 
 from minibert2bert.arrays import Array, Params, flatten, nest
 from minibert2bert.models.auto import AutoConfig, AutoModel, AutoModelForCausalLM
+from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import EncoderDecoderConfig
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 from minibert2bert.models.pairing import split_keywords
-from minibert2bert.models.transformer import CausalLM, Transformer
+from minibert2bert.models.transformer import Transformer
 
 
 class Variant(NamedTuple):

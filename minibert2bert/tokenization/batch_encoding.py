@@ -52,7 +52,7 @@ def as_rows(text: Any, text_pair: Any = None) -> list[tuple[str, ...]]:
     """Bring what a tokenizer accepts into one form: rows of one string, or of two for a pair.
 
     Raises:
-        ValueError: if there is no row, or something else than strings in one.
+        ValueError: if there is no row, or something else than strings in one, or half a character.
     """
     if not isinstance(text, list | tuple):
         text, text_pair = [text], None if text_pair is None else [text_pair]
@@ -71,6 +71,13 @@ def as_rows(text: Any, text_pair: Any = None) -> list[tuple[str, ...]]:
             raise ValueError(
                 f"text must be strings, or pairs of strings, got {got} at position {position}"
             )
+        try:
+            "".join(row).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"text must have only whole characters, but at position {position}: {error}; "
+                'text.encode(errors="ignore").decode() leaves it out'
+            ) from None
     return rows
 
 
@@ -102,7 +109,9 @@ def choose(name: str, value: Any, choices: Mapping[Any, str]) -> str:
         raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}") from None
 
 
-def truncate(row: Sequence[Ids], room: int, strategy: str, side: str) -> list[Ids]:
+def truncate(
+    row: Sequence[Ids], room: int, strategy: str, side: str, odd_to_longer: bool = False
+) -> list[Ids]:
     """Shorten a text, or a pair of texts, until both together have at most room ids.
 
     Args:
@@ -111,12 +120,16 @@ def truncate(row: Sequence[Ids], room: int, strategy: str, side: str) -> list[Id
         strategy: "longest_first" takes single ids from the longer text, of equals from the second;
             "only_first" and "only_second" take from one, and no more than it has.
         side: where ids are taken away, "right" or "left"
+        odd_to_longer: of equals, take from the text that was shorter instead.
     """
     room, first, second = max(room, 0), len(row[0]), len(row[1]) if len(row) == 2 else 0
     if strategy == "only_first":
         keep = [max(room - second, 0), second]
     elif strategy == "only_second":
         keep = [first, max(room - first, 0)]
+    elif odd_to_longer and second >= first:
+        keep_first = min(first, max(room // 2, room - second))
+        keep = [keep_first, room - keep_first]
     else:
         keep_second = min(second, max(room // 2, room - first))
         keep = [room - keep_second, keep_second]
@@ -191,11 +204,14 @@ class Lengths:
             )
         return self
 
-    def cut(self, row: Sequence[Ids], reserved: int, side: str) -> list[Ids]:
+    def cut(
+        self, row: Sequence[Ids], reserved: int, side: str, odd_to_longer: bool = False
+    ) -> list[Ids]:
         """Shorten a text, or a pair, so that with reserved special tokens it fits max_length."""
         if not self.truncation or self.max_length is None:
             return list(row)
-        return truncate(row, self.max_length - reserved, self.truncation, side)
+        room = self.max_length - reserved
+        return truncate(row, room, self.truncation, side, odd_to_longer)
 
     def fill(self, batch: Mapping[str, list[Ids]], pad_id: int | None) -> dict[str, list[Ids]]:
         """Lengthen the rows of a batch to the same length.

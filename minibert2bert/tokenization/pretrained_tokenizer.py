@@ -26,10 +26,7 @@ OF_THE_TABLE = {
 }
 """What a tokenizer answers by its TokenTable; the documentation is there."""
 
-SAVED = (
-    *("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces"),
-    "additional_special_tokens",
-)
+SAVED = ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
 SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
 
@@ -51,6 +48,8 @@ class PretrainedTokenizer:
 
     vocab_files_names: ClassVar[dict[str, str]] = {}
     model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+    odd_to_longer: ClassVar[bool] = False  # see truncate
+    plain_pair_type: ClassVar[int] = 0  # token type of a second text without the template
 
     def __init__(
         self,
@@ -173,8 +172,7 @@ class PretrainedTokenizer:
                 del batch[name]
         if text_target is not None:
             targets = as_rows(text_target, text_pair_target)
-            labels = self._encode_rows(targets, lengths, add_special_tokens)
-            batch["labels"] = labels["input_ids"]
+            batch["labels"] = self._encode_rows(targets, lengths, add_special_tokens)["input_ids"]
         single = isinstance(text, str) and return_tensors is None
         encoding = {name: ids[0] for name, ids in batch.items()} if single else batch
         return BatchEncoding(encoding).convert_to_tensors(return_tensors)
@@ -186,11 +184,13 @@ class PretrainedTokenizer:
         batch: dict[str, list[Ids]] = {"input_ids": [], "token_type_ids": []}
         for row in rows:
             added = self.num_special_tokens_to_add(len(row) == 2) if template else 0
-            parts = lengths.cut([next(encoded) for _ in row], added, self.truncation_side)
+            texts = [next(encoded) for _ in row]
+            parts = lengths.cut(texts, added, self.truncation_side, self.odd_to_longer)
             ids = self.build_inputs_with_special_tokens(*parts) if template else [*chain(*parts)]
-            types = self.create_token_type_ids_from_sequences(*parts) if template else []
+            plain = [0] * len(parts[0]) + [self.plain_pair_type] * (len(ids) - len(parts[0]))
+            types = self.create_token_type_ids_from_sequences(*parts) if template else plain
             batch["input_ids"].append(ids)
-            batch["token_type_ids"].append(types or [0] * len(ids))
+            batch["token_type_ids"].append(types)
         batch["attention_mask"] = [[1] * len(ids) for ids in batch["input_ids"]]
         return lengths.fill(batch, self.pad_token_id)
 
@@ -289,7 +289,7 @@ class PretrainedTokenizer:
         """Write a folder that from_pretrained and transformers load; return the files' paths."""
         tokens = {str(index): asdict(t) for index, t in self.added_tokens_decoder.items()}
         config = {**self.settings, **self.table.roles, "added_tokens_decoder": tokens}
-        config |= {name: getattr(self, name) for name in SAVED}
+        config |= {name: getattr(self, name) for name in (*SAVED, "additional_special_tokens")}
         path = write_config(Path(save_directory), config, type(self).__name__)
         return (str(path), *self.save_vocabulary(save_directory))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from minibert2bert.tokenization.pretrained_tokenizer import PretrainedTokenizer
-from minibert2bert.tokenization.tokenizer_files import write_bytes
+from minibert2bert.tokenization.tokenizer_files import write_vocabulary
 from minibert2bert.tokenization.vocabulary import Ids
 
 UNDERLINE = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -147,9 +147,5 @@ class BertGenerationTokenizer(PretrainedTokenizer):
         Raises:
             ValueError: if there is no such folder.
         """
-        if not Path(save_directory).is_dir():
-            raise ValueError(f"save_directory must be an existing folder, got {save_directory}")
-        prefix = f"{filename_prefix}-" if filename_prefix else ""
-        path = Path(save_directory) / f"{prefix}{self.vocab_files_names['vocab_file']}"
-        write_bytes(path, self.sp_model.serialized_model_proto())
-        return (str(path),)
+        content = self.sp_model.serialized_model_proto()
+        return write_vocabulary(save_directory, filename_prefix, {"spiece.model": content})

@@ -1,7 +1,7 @@
 """All tokens of a tokenizer: a vocabulary, what was added to it, and the special tokens' roles."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -17,6 +17,9 @@ class TokenTable:
         by_id, ids: the added tokens by id, and the ids by string
         roles: the token of every role that was named; None for an empty role
         additional_special_tokens: special tokens without a role
+        normalize: brings a text into the form in which tokens marked as normalized are found; None
+            finds all as they are written.
+        neighbour: a regular expression for what may not stand beside a token for single words
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -25,7 +28,9 @@ class TokenTable:
         self.ids: dict[str, int] = {}
         self.roles: dict[str, str | None] = {}
         self.additional_special_tokens: list[str] = []
-        self._pattern: re.Pattern[str] | None = None
+        self.normalize: Callable[[str], str] | None = None
+        self.neighbour = "[^ ]"
+        self._finders: tuple[_Finder, _Finder] | None = None
 
     def __len__(self) -> int:
         """The number of all tokens, which is also the next free id."""
@@ -115,7 +120,7 @@ class TokenTable:
         """Give a token an id, as a file has it."""
         self.by_id[index] = token
         self.ids[token.content] = index
-        self._pattern = None
+        self._finders = None
 
     def assign(self, role: str, token: str | None) -> None:
         """Give a role to a token that exists already.
@@ -160,7 +165,7 @@ class TokenTable:
                 f"ids must be in [0, {len(self)}), the vocabulary, got {wrong!r}{hint}"
             )
         tokens = iter(self.vocabulary.tokens(plain))
-        return [self.by_id[i].content if i in self.by_id else next(tokens) for i in ids]
+        return [self._shown(self.by_id[i]) if i in self.by_id else next(tokens) for i in ids]
 
     def encode(self, texts: list[str]) -> list[Ids]:
         """Turn texts into ids; all that is between added tokens in one call of the vocabulary."""
@@ -188,20 +193,47 @@ class TokenTable:
 
     def _split(self, text: str) -> Iterator[tuple[str, int | None]]:
         """Cut the text at the added tokens: each part, with its id if it is one of them."""
-        if self._pattern is None:
-            # Of several alternatives re takes the first that fits: the longest stand first.
-            tokens = sorted(self.by_id.values(), key=lambda token: -len(token.content))
-            self._pattern = re.compile("|".join(token.pattern() for token in tokens) or "(?!)")
+        if self._finders is None:
+            self._finders = self._make_finders()
+        written, normal = self._finders
+        for part, index in self._cut(text, written):
+            if index is not None or not normal.ids or self.normalize is None:
+                yield part, index
+            else:
+                yield from self._cut(self.normalize(part), normal)
+
+    def _make_finders(self) -> "tuple[_Finder, _Finder]":
+        shown = {i: replace(token, content=self._shown(token)) for i, token in self.by_id.items()}
+        normal = {i: t for i, t in shown.items() if t.normalized and self.normalize is not None}
+        written = {i: token for i, token in shown.items() if i not in normal}
+        return _Finder(written, self.neighbour), _Finder(normal, self.neighbour)
+
+    def _shown(self, token: AddedToken) -> str:
+        normalize = self.normalize if token.normalized else None
+        return token.content if normalize is None else normalize(token.content)
+
+    def _cut(self, text: str, finder: "_Finder") -> Iterator[tuple[str, int | None]]:
         end, left = 0, None
-        for match in self._pattern.finditer(text):
-            index = self.ids[match.group()]
+        for match in finder.pattern.finditer(text):
+            index = finder.ids[match.group()]
             right = self.by_id[index]
             if plain := _strip(text[end : match.start()], left, right):
                 yield plain, None
-            yield right.content, index
+            yield match.group(), index
             end, left = match.end(), right
         if plain := _strip(text[end:], left, None):
             yield plain, None
+
+
+class _Finder:
+    """A regular expression that finds tokens, and their ids."""
+
+    def __init__(self, tokens: Mapping[int, AddedToken], neighbour: str) -> None:
+        self.ids = {token.content: index for index, token in tokens.items() if token.content}
+        # Of several alternatives re takes the first that fits: the longest stand first.
+        longest = sorted(tokens.values(), key=lambda token: -len(token.content))
+        patterns = [token.pattern(neighbour) for token in longest if token.content]
+        self.pattern = re.compile("|".join(patterns) or "(?!)")
 
 
 def _strip(text: str, left: AddedToken | None, right: AddedToken | None) -> str:

@@ -23,33 +23,68 @@ def read_folder(folder: Path, names: Mapping[str, str], reader: str) -> dict[str
     """Gather the arguments of a tokenizer from its folder.
 
     A tokenizer_config.json with added_tokens_decoder says everything. Older folders spread it:
-    special_tokens_map.json wins over tokenizer_config.json, and added_tokens.json has the ids.
+    special_tokens_map.json wins over tokenizer_config.json, and tokenizer.json, or else
+    added_tokens.json, has the ids.
 
     Args:
         folder: as transformers or save_pretrained wrote it
-        names: argument to file name, of the vocabulary
+        names: argument to file name, of the vocabulary; a tokenizer_file stands for all others.
         reader: the class that asks, for the message
 
     Raises:
         FileNotFoundError: if a file of the vocabulary is missing; the message lists what is there.
         ValueError: if another file is not a JSON object.
     """
-    missing = [name for name in names.values() if not (folder / name).is_file()]
+    whole = names.get("tokenizer_file")
+    parts = {argument: name for argument, name in names.items() if name != whole}
+    use = {"tokenizer_file": whole} if whole and (folder / whole).is_file() else parts
+    missing = [name for name in use.values() if not (folder / name).is_file()]
     if missing:
-        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else None
-        content = "there is no such folder" if found is None else f"it holds {found or 'nothing'}"
-        raise FileNotFoundError(f"{folder} must hold {', '.join(missing)} for {reader}; {content}")
+        wanted = ", ".join(missing) + (f", or {whole}," if whole else "")
+        raise FileNotFoundError(f"{folder} must hold {wanted} for {reader}; {describe(folder)}")
     settings = read_json(folder / CONFIG)
     if "added_tokens_decoder" not in settings:
         settings |= read_json(folder / "special_tokens_map.json")
         roles = [AddedToken.read(settings[r], special=True) for r in ROLES if settings.get(r)]
         special = {token.content: token for token in roles}
-        added = read_json(folder / "added_tokens.json")
+        added = {} if use is not parts else read_json(folder / "added_tokens.json")
         settings["added_tokens_decoder"] = {
             i: special.get(token, token) for token, i in added.items()
         }
     settings = {name: value for name, value in settings.items() if name not in PRIVATE}
-    return settings | {argument: folder / name for argument, name in names.items()}
+    return settings | {argument: folder / name for argument, name in use.items()}
+
+
+def describe(folder: Path) -> str:
+    """Say what is in a folder, for a message about what is not."""
+    if not folder.is_dir():
+        return "there is no such folder"
+    return f"it holds {sorted(path.name for path in folder.iterdir()) or 'nothing'}"
+
+
+def read_text(path: str | Path | None, argument: str) -> str:
+    """Read a text file of a vocabulary.
+
+    Args:
+        path: None means that whoever makes a tokenizer has left it out.
+        argument: its name, for the message
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if there is no path, or the file is not such a text.
+    """
+    if path is None:
+        raise ValueError(f"{argument} must be a file, got None; from_pretrained(folder) finds it")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be a text in UTF-8 ({error})") from None
+    if not text or text.startswith("version https://git-lfs"):
+        raise ValueError(
+            f"{path} must hold a vocabulary, but it is empty or a Git LFS pointer; "
+            "download the file itself"
+        )
+    return text
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -58,10 +93,17 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: if the file holds anything else.
     """
-    if not path.is_file():
-        return {}
+    return parse_json(path.read_bytes(), path) if path.is_file() else {}
+
+
+def parse_json(text: str | bytes, path: str | Path) -> dict[str, Any]:
+    """Turn the text of a file into a JSON object.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path} is not readable as JSON ({error}); copy the file again") from None
     if not isinstance(values, dict):
@@ -82,6 +124,24 @@ def write_config(folder: Path, values: dict[str, Any], tokenizer_class: str) -> 
     text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
     write_bytes(folder / CONFIG, f"{text}\n".encode())
     return folder / CONFIG
+
+
+def write_vocabulary(
+    folder: str | Path, prefix: str | None, files: Mapping[str, bytes]
+) -> tuple[str, ...]:
+    """Write the files of a vocabulary, named prefix-name if there is one; return their paths.
+
+    Raises:
+        ValueError: if there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise ValueError(f"save_directory must be an existing folder, got {folder}")
+    paths = {
+        name: Path(folder) / f"{prefix}-{name}" if prefix else Path(folder) / name for name in files
+    }
+    for name, path in paths.items():
+        write_bytes(path, files[name])
+    return tuple(map(str, paths.values()))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

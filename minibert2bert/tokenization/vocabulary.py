@@ -42,7 +42,7 @@ class AddedToken:
     """A string that is one token wherever a text has it; the fields are those of the files."""
 
     content: str
-    single_word: bool = False  # found only between spaces or at the ends of the text
+    single_word: bool = False  # found only as a whole word
     lstrip: bool = False  # swallows the whitespace on its left
     rstrip: bool = False  # swallows the whitespace on its right
     normalized: bool = True
@@ -68,7 +68,11 @@ class AddedToken:
             raise ValueError(f"a token must be a string of at least one character, got {token!r}")
         return token
 
-    def pattern(self) -> str:
-        """Return the regular expression that finds the token."""
+    def pattern(self, neighbour: str) -> str:
+        """Return the regular expression that finds the token.
+
+        Args:
+            neighbour: matches what may not stand beside a single word.
+        """
         content = re.escape(self.content)
-        return f"(?<![^ ]){content}(?![^ ])" if self.single_word else content
+        return f"(?<!{neighbour}){content}(?!{neighbour})" if self.single_word else content

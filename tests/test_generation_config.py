@@ -10,7 +10,7 @@ from minibert2bert.generation.options import (
     NEEDS_ANOTHER_OPTION,
     file_options,
 )
-from minibert2bert.generation.settings import eos_token_ids, resolve
+from minibert2bert.generation.settings import ids_of, resolve
 
 
 def test_what_a_file_holds_is_written_back_whether_known_or_not(tmp_path):
@@ -172,7 +172,7 @@ def test_the_shortest_length_counts_a_prompt_of_three(options, expected):
 
 def test_one_eos_several_or_none_become_a_tuple():
     given = [1, [1, 2], None]
-    tuples = [eos_token_ids(GenerationConfig(eos_token_id=eos)) for eos in given]
+    tuples = [ids_of(eos) for eos in given]
     assert tuples == [(1,), (1, 2), ()]
 
 

@@ -134,6 +134,7 @@ def draw_options(rng):
     def sometimes(name, values):
         return {name: some(rng, values)} if rng.random() < 0.5 else {}
 
+    forced = sometimes("forced_bos_token_id", [4]) | sometimes("forced_eos_token_id", [END, 6])
     beams, longest = int(rng.integers(1, 6)), int(rng.integers(3, 14))
     options = {
         "num_beams": beams,
@@ -144,13 +145,15 @@ def draw_options(rng):
         **sometimes("min_length", range(longest)),
         # Not 1: where every token is forbidden, the reference goes on with forbidden ones.
         **sometimes("no_repeat_ngram_size", [0, 2, 3]),
+        **forced,
         **sometimes("repetition_penalty", [0.6, 1.1, 1.8]),
         "output_scores": True,
         "return_dict_in_generate": True,
     }
     if beams > 1:
         options |= {
-            "num_return_sequences": int(rng.integers(1, beams + 1)),
+            # Forced tokens leave fewer sequences than beams; the reference repeats some.
+            "num_return_sequences": 1 if forced else int(rng.integers(1, beams + 1)),
             "early_stopping": some(rng, [True, False, "never"]),
             "length_penalty": some(rng, [0.0, 0.7, 1.0, 2.0]),
         }

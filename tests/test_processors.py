@@ -6,6 +6,7 @@ import pytest
 from minibert2bert.generation.config import GenerationConfig
 from minibert2bert.generation.processors import (
     forbid,
+    forced_tokens,
     logits_processors,
     min_length,
     min_new_tokens,
@@ -148,3 +149,11 @@ def test_the_settings_decide_what_finishes_a_row(eos, max_length, finished):
     settings = resolve(GenerationConfig(eos_token_id=eos, max_length=max_length), 1)
     ids = np.array([[1, 0, 2], [2, 1, 0]])
     assert is_finished(stopping_criteria(settings), ids).tolist() == finished
+
+
+def test_forced_tokens_are_all_that_is_left_at_their_length():
+    scores = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    ids = np.zeros((2, 4), dtype=np.int64)
+    forced = forced_tokens(ids, scores, 4, (0, 2))
+    np.testing.assert_array_equal(forced, [[0, -np.inf, 0], [0, -np.inf, 0]])
+    np.testing.assert_array_equal(forced_tokens(ids, scores, 5, (0,)), scores)

@@ -49,6 +49,8 @@ class GenerationConfig:
         pad_token_id: what stands after the end of a sequence; the first eos id.
         bos_token_id: starts the decoder if decoder_start_token_id is not set.
         eos_token_id: ends a sequence; one id or several.
+        forced_bos_token_id: what a sequence has after its start token; anything if not set.
+        forced_eos_token_id: what a sequence of the longest length ends with; likewise.
         decoder_start_token_id: the decoder's first token; one id, or one for each input.
         output_scores: return the processed scores of every step, in the object of
             return_dict_in_generate; without that, it has no effect.
@@ -72,6 +74,8 @@ class GenerationConfig:
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: int | list[int] | None = None
     decoder_start_token_id: int | list[int] | None = None
     output_scores: bool | None = None
     output_logits: bool | None = None

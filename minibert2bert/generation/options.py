@@ -18,8 +18,6 @@ CHANGES_THE_OUTPUT: dict[str, object] = {
     "encoder_repetition_penalty": 1.0,
     "exponential_decay_length_penalty": None,
     "force_words_ids": None,
-    "forced_bos_token_id": None,
-    "forced_eos_token_id": None,
     "guidance_scale": 1,
     "max_time": None,
     "num_beam_groups": 1,

@@ -107,6 +107,24 @@ def min_new_tokens(
     return min_length(ids, scores, prompt_length + count, eos_token_id)
 
 
+def forced_tokens(ids: Array, scores: Array, length: int, token_ids: Sequence[int]) -> Array:
+    """Leave nothing but the tokens to choose from, when a sequence has a certain length.
+
+    s[v] -> 0 if v is among them, else -inf; while T = length
+
+    Args:
+        ids: int (rows, T)
+        scores: (rows, V)
+        length: when
+        token_ids: the tokens that stay
+    """
+    if ids.shape[1] != length:
+        return scores
+    forced = np.full_like(scores, -np.inf)
+    forced[:, list(token_ids)] = 0
+    return forced
+
+
 def logits_processors(
     settings: GenerationSettings, prompt_mask: Array | None = None
 ) -> list[Processor]:
@@ -139,6 +157,18 @@ def logits_processors(
                 count=settings.min_new_tokens,
                 prompt_length=settings.prompt_length,
                 eos_token_id=eos,
+            ),
+        ),
+        (
+            len(settings.forced_bos_token_id) > 0,
+            partial(forced_tokens, length=1, token_ids=settings.forced_bos_token_id),
+        ),
+        (
+            len(settings.forced_eos_token_id) > 0,
+            partial(
+                forced_tokens,
+                length=settings.max_length - 1,
+                token_ids=settings.forced_eos_token_id,
             ),
         ),
     ]

@@ -33,6 +33,8 @@ class GenerationSettings:
     repetition_penalty: float
     pad_token_id: int
     eos_token_id: tuple[int, ...]
+    forced_bos_token_id: tuple[int, ...]
+    forced_eos_token_id: tuple[int, ...]
     output_scores: bool
     output_logits: bool
 
@@ -51,7 +53,7 @@ def resolve(config: GenerationConfig, prompt_length: int) -> GenerationSettings:
             beams, or the config asks for something this version does not have.
     """
     check_file_options(config.other)
-    eos = eos_token_ids(config)
+    eos = ids_of(config.eos_token_id)
     outputs = bool(config.return_dict_in_generate)
     settings = GenerationSettings(
         prompt_length=prompt_length,
@@ -66,6 +68,8 @@ def resolve(config: GenerationConfig, prompt_length: int) -> GenerationSettings:
         repetition_penalty=_or(config.repetition_penalty, 1.0),
         pad_token_id=_or(config.pad_token_id, eos[0] if eos else NO_PAD),
         eos_token_id=eos,
+        forced_bos_token_id=ids_of(config.forced_bos_token_id),
+        forced_eos_token_id=ids_of(config.forced_eos_token_id),
         output_scores=outputs and bool(config.output_scores),
         output_logits=outputs and bool(config.output_logits),
     )
@@ -73,13 +77,11 @@ def resolve(config: GenerationConfig, prompt_length: int) -> GenerationSettings:
     return settings
 
 
-def eos_token_ids(config: GenerationConfig) -> tuple[int, ...]:
-    """The ids that end a sequence, none, one or several, as a tuple."""
-    if config.eos_token_id is None:
+def ids_of(given: int | list[int] | None) -> tuple[int, ...]:
+    """Make a tuple of none, one or several ids."""
+    if given is None:
         return ()
-    if isinstance(config.eos_token_id, list | tuple):
-        return tuple(config.eos_token_id)
-    return (config.eos_token_id,)
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
 
 
 def _or(value: T | None, default: T) -> T:

@@ -230,6 +230,12 @@ ACTIVATIONS: dict[str, Activation] = {
 def activation(name: str) -> Activation:
     """Find an activation by its name in the config.
 
+    Args:
+        name: a key of ACTIVATIONS
+
+    Returns:
+        function: x -> y, backward
+
     Raises:
         ValueError: if there is none of that name; the message names the closest ones.
     """

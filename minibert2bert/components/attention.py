@@ -10,12 +10,27 @@ from minibert2bert.components.settings import Settings
 
 
 def split_heads(x: Array, heads: int) -> Array:
-    """Cut each position's vector into one piece a head: (B, T, H) to (B, N, T, D)."""
+    """Cut each position's vector into one piece a head.
+
+    Args:
+        x: (B, T, H)
+        heads: N
+
+    Returns:
+        pieces: (B, N, T, D)
+    """
     return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
 
 
 def merge_heads(x: Array) -> Array:
-    """Put the heads' pieces side by side again: (B, N, T, D) to (B, T, H)."""
+    """Put the heads' pieces side by side again.
+
+    Args:
+        x: (B, N, T, D)
+
+    Returns:
+        merged: (B, T, H)
+    """
     swapped = x.swapaxes(1, 2)
     return swapped.reshape(*swapped.shape[:2], -1)
 

@@ -1,6 +1,5 @@
 """A small trained checkpoint, so that the first command works offline, and how it was made."""
 
-from pathlib import Path
+from minibert2bert.generation.pipeline import DEMO_FOLDER
 
-DEMO_FOLDER = Path(__file__).parent
-"""Where the demo model's files are."""
+__all__ = ["DEMO_FOLDER"]

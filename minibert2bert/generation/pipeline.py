@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from minibert2bert.checkpoints.hub import resolve
@@ -11,6 +12,8 @@ from minibert2bert.generation.session import merged_config
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 
 TASKS = ("text2text-generation",)
+DEMO_FOLDER = Path(__file__).parents[1] / "demo"
+"""Where the demo model's files are."""
 BATCH_SIZE = 32
 
 
@@ -152,7 +155,6 @@ def pipeline(
     Raises:
         ValueError: if the task is another one, or a model was given without a tokenizer.
     """
-    from minibert2bert.demo import DEMO_FOLDER
     from minibert2bert.tokenization.auto import AutoTokenizer
 
     if task not in TASKS:

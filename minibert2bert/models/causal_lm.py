@@ -174,9 +174,9 @@ class CausalLM(Transformer):
             backward: dloss -> dparams, dstates
         """
         rows = states.reshape(-1, states.shape[-1])
-        counted = np.flatnonzero(targets != IGNORE)
-        right = np.asarray(targets.reshape(-1)[counted], like=states)
-        counted = np.asarray(counted, like=states)
+        on_host = np.flatnonzero(targets != IGNORE)
+        right = np.asarray(targets.reshape(-1)[on_host], like=states)
+        counted = np.asarray(on_host, like=states)
         logits, head_backward = self.head(rows[counted])
         loss, cross_entropy_backward = cross_entropy(logits, right, label_smoothing)
 

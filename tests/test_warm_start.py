@@ -8,8 +8,9 @@ from minibert2bert.checkpoints.safetensors_files import write_tensors
 from minibert2bert.models.auto import AutoConfig, AutoModel, AutoModelForCausalLM
 from minibert2bert.models.bert import BertLMHeadModel, BertModel
 from minibert2bert.models.bert_generation import BertGenerationDecoder, BertGenerationEncoder
-from minibert2bert.models.config import BertConfig, RobertaConfig
+from minibert2bert.models.config import BertConfig, GPT2Config, RobertaConfig
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
+from minibert2bert.models.gpt2 import GPT2LMHeadModel
 from minibert2bert.models.roberta import RobertaForCausalLM
 from minibert2bert.models.warm_start import VARIANTS, warm_start
 
@@ -38,7 +39,10 @@ def folders(tmp_path_factory):
     write_tensors(bert, {**headed, **pooler, **task})
     (bert / "config.json").write_text(config.to_json())
     RobertaForCausalLM(RobertaConfig(**SIZES), rng).save_pretrained(roberta)
-    return {"bert": bert, "roberta": roberta}
+    gpt2 = tmp_path_factory.mktemp("gpt2")
+    sizes = {"vocab_size": 17, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 16}
+    GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=2, eos_token_id=2), rng).save_pretrained(gpt2)
+    return {"bert": bert, "roberta": roberta, "gpt2": gpt2}
 
 
 def test_two_berts_lack_exactly_the_cross_attention(folders):
@@ -113,7 +117,7 @@ def test_bert_files_start_bert_generation_by_the_documented_recipe(folders):
     assert encoder.config.eos_token_id == 6
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if "gpt" not in name])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "gpt"])
 def test_every_variant_of_the_paper_starts_and_learns(folders, variant):
     model = warm_start(variant, folders, rng=np.random.default_rng(1), **IDS)
     plan = VARIANTS[variant]
@@ -129,6 +133,25 @@ def test_every_variant_of_the_paper_starts_and_learns(folders, variant):
     assert (sum(distinct.values()) < total) == plan.shared
     _, backward = model.loss(**small_batch())
     assert any("crossattention" in name for name in backward())
+
+
+def test_the_variant_without_an_encoder_is_a_decoder_alone(folders):
+    model = warm_start("gpt", folders)
+    assert isinstance(model, GPT2LMHeadModel)
+    assert model.load_report.new == []
+    assert not any("crossattention" in name for name in model.parameters())
+
+
+@pytest.mark.parametrize("part", ["q_attn", "c_attn"])
+def test_gpt2_cross_attention_can_start_as_a_copy_too(folders, part):
+    model = EncoderDecoderModel.from_encoder_decoder_pretrained(
+        folders["bert"], folders["gpt2"], cross_attention_init="self"
+    )
+    parameters = model.parameters()
+    fused = parameters["decoder.transformer.h.1.attn.c_attn.weight"]
+    copied = parameters[f"decoder.transformer.h.1.crossattention.{part}.weight"]
+    columns = slice(None, 8) if part == "q_attn" else slice(8, None)
+    np.testing.assert_array_equal(copied, fused[:, columns])
 
 
 def test_an_unknown_variant_and_a_missing_checkpoint_are_named(folders):

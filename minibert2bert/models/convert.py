@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from minibert2bert.arrays import nest
+from minibert2bert.checkpoints.flax_files import read_flax_tensors
 from minibert2bert.checkpoints.folders import replacing
-from minibert2bert.checkpoints.safetensors_files import is_weights_file
+from minibert2bert.checkpoints.safetensors_files import INDEX, is_weights_file
+from minibert2bert.checkpoints.tensorflow_files import read_tensorflow_tensors
 from minibert2bert.models.auto import AutoConfig
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 from minibert2bert.models.families import DECODERS, ENCODERS
@@ -14,6 +16,8 @@ from minibert2bert.models.pretrained import PretrainedModel
 
 # Other formats of the same weights are not taken along.
 LEFT_BEHIND = ("pytorch_model", "tf_model", "flax_model", "model.safetensors", "model-", "config.")
+
+FOREIGN = {"tf_model.h5": read_tensorflow_tensors, "flax_model.msgpack": read_flax_tensors}
 
 
 def convert(
@@ -45,7 +49,7 @@ def convert(
     if target.exists() and any(target.iterdir()) and not force:
         raise FileExistsError(f"{target} is there already; choose another folder, or use --force")
     config = AutoConfig.from_pretrained(source)
-    model = model_class(config).from_pretrained(source)
+    model = read_any_format(model_class(config), config, Path(source))
     if model.load_report is not None and model.load_report.new:
         raise ValueError(
             f"{source} lacks tensors of {type(model).__name__}, which would be written at random: "
@@ -59,6 +63,27 @@ def convert(
                 shutil.copy2(path, new / path.name)
         model.write_to(new, dtype)
     return model
+
+
+def read_any_format(kind: type[PretrainedModel], config: Any, source: Path) -> PretrainedModel:
+    """Load a folder whose tensors may also be in TensorFlow's or Flax's files.
+
+    Args:
+        kind: the class to load
+        config: the settings
+        source: the folder
+
+    Raises:
+        FileNotFoundError: if the folder holds none of the formats.
+    """
+    native = ("model.safetensors", INDEX, "pytorch_model.bin", "pytorch_model.bin.index.json")
+    if not any((source / name).is_file() for name in native):
+        for name, read in FOREIGN.items():
+            if (source / name).is_file():
+                model = kind.from_tensors(config, read(source / name))
+                model.read_settings(source)
+                return model
+    return kind.from_pretrained(source, config=config)
 
 
 def model_class(config: Any) -> type[PretrainedModel]:

@@ -15,8 +15,8 @@ from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import GPT2Config
 from minibert2bert.models.gpt2_cached import cached_blocks
 from minibert2bert.models.gpt2_layers import block, query_factor
+from minibert2bert.models.initial import initial_parameters
 from minibert2bert.models.inputs import ArrayLike, Inputs, check_ids
-from minibert2bert.models.pretrained import initial_parameters
 from minibert2bert.models.transformer import Transformer
 from minibert2bert.recording import record, scope
 

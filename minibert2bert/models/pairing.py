@@ -11,7 +11,8 @@ from minibert2bert.components.linear import linear
 from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import EncoderDecoderConfig
 from minibert2bert.models.families import DECODERS, ENCODERS
-from minibert2bert.models.pretrained import PretrainedModel, initial_parameters
+from minibert2bert.models.initial import initial_parameters
+from minibert2bert.models.pretrained import PretrainedModel
 from minibert2bert.models.sharing import shared_names, tie
 from minibert2bert.models.transformer import Transformer
 

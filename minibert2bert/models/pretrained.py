@@ -15,6 +15,7 @@ from minibert2bert.checkpoints.safetensors_files import (
 )
 from minibert2bert.checkpoints.torch_files import read_checkpoint
 from minibert2bert.device import to_device, to_numpy
+from minibert2bert.models.initial import initial_parameters
 
 
 class PretrainedModel:
@@ -122,21 +123,48 @@ class PretrainedModel:
         folder = resolve(folder, revision, cache_dir, local_files_only, token)
         if config is None:
             config = cls.config_class.from_pretrained(folder, **config_overrides)
-        expected = cls.parameter_shapes(config)
-        tensors = cls.fit_names(read_checkpoint(folder, dtype), expected, config)
-        loaded, report = match(tensors, expected, ignore_mismatched_sizes)
-        if strict and report.unexpected:
+        model = cls.from_tensors(
+            config, read_checkpoint(folder, dtype), dtype, rng, ignore_mismatched_sizes
+        )
+        report = model.load_report
+        if strict and report is not None and report.unexpected:
             raise ValueError(
                 f"{folder} holds tensors that {cls.__name__} has no place for: "
                 f"{summary(report.unexpected)}; leave them out with strict=False"
             )
+        model.read_settings(Path(folder))
+        return model
+
+    @classmethod
+    def from_tensors(
+        cls,
+        config: Any,
+        tensors: dict[str, Array],
+        dtype: str = "float32",
+        rng: np.random.Generator | None = None,
+        ignore_mismatched_sizes: bool = False,
+    ) -> Self:
+        """Make a model of a file's tensors; what they lack is drawn afresh and reported.
+
+        Args:
+            config: the settings
+            tensors: arrays under the names of a file
+            dtype: of what is drawn
+            rng: source of it; None takes a fresh one.
+            ignore_mismatched_sizes: whether to draw tensors of another shape anew
+
+        Raises:
+            ValueError: if a shape differs, or if no name fits at all.
+        """
+        expected = cls.parameter_shapes(config)
+        named = cls.fit_names(tensors, expected, config)
+        loaded, report = match(named, expected, ignore_mismatched_sizes)
         missing = {name: expected[name] for name in report.new}
         rng = rng if rng is not None else np.random.default_rng()
         fresh = cls.initial_parameters(missing, config, rng, dtype)
         params = nest({name: loaded[name] if name in loaded else fresh[name] for name in expected})
         model = cls.from_parameters(config, params)
         model.load_report = report
-        model.read_settings(Path(folder))
         return model
 
     @classmethod
@@ -260,34 +288,3 @@ def with_both_head_biases(parameters: dict[str, Array]) -> dict[str, Array]:
         if name.endswith(("lm_head.decoder.bias", "predictions.decoder.bias"))
     }
     return {**parameters, **copies}
-
-
-def initial_parameters(
-    shapes: dict[str, tuple[int, ...]], config: Any, rng: np.random.Generator, dtype: str
-) -> dict[str, Array]:
-    """Draw the parameters of a fresh model.
-
-    Weights are normal with standard deviation initializer_range, biases 0, the weights of
-    layer norms 1, and the padding's word is 0 (Devlin et al., 2019, appendix A.2, by the code).
-
-    Args:
-        shapes: name and shape of each
-        config: initializer_range, pad_token_id
-        rng: source of the weights
-        dtype: "float32" or "float64"
-
-    Returns:
-        arrays under the same names
-    """
-    parameters = {}
-    for name, shape in shapes.items():
-        if len(shape) == 1:
-            fill = 1 if name.endswith("weight") else 0
-            parameters[name] = np.full(shape, fill, dtype=dtype)
-            continue
-        weight = rng.standard_normal(shape, dtype=np.dtype(dtype).type)
-        weight *= config.initializer_range
-        if name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
-            weight[config.pad_token_id] = 0
-        parameters[name] = weight
-    return parameters

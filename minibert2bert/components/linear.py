@@ -10,7 +10,7 @@ def linear(params: Params, x: Array) -> tuple[Array, Backward]:
     (the layout of the checkpoints: a weight is (outputs, inputs))
 
     Args:
-        params: weight (O, I) and bias (O,)
+        params: weight (O, I) and, if the layer has one, bias (O,)
         x: (..., I)
 
     Returns:
@@ -21,11 +21,14 @@ def linear(params: Params, x: Array) -> tuple[Array, Backward]:
     # One product of two matrices is faster than a stack of small ones.
     rows = x.reshape(-1, x.shape[-1])
     y = rows @ weight.T
-    y += params["bias"]
+    if "bias" in params:
+        y += params["bias"]
 
     def backward(dy: Array) -> tuple[Params, Array]:
         drows = dy.reshape(-1, dy.shape[-1])
-        dparams = {"weight": drows.T @ rows, "bias": drows.sum(axis=0)}
+        dparams = {"weight": drows.T @ rows}
+        if "bias" in params:
+            dparams["bias"] = drows.sum(axis=0)
         return dparams, (drows @ weight).reshape(x.shape)
 
     return y.reshape(*x.shape[:-1], -1), backward

@@ -9,6 +9,7 @@ import numpy as np
 
 from minibert2bert.arrays import Array, Backward, Params, no_backward
 from minibert2bert.components.embeddings import embedding, word_and_position_embeddings
+from minibert2bert.components.linear import linear
 from minibert2bert.models.bart_layers import cached_layer, droppable_layer
 from minibert2bert.models.cache import KeyValueCache
 from minibert2bert.models.causal_lm import CausalLM
@@ -191,17 +192,14 @@ def head(params: Params, hidden_states: Array, config: BartConfig) -> tuple[Arra
     """
     tied = "lm_head" not in params
     weight = (params["model"]["decoder"]["embed_tokens"] if tied else params["lm_head"])["weight"]
-    rows = hidden_states.reshape(-1, hidden_states.shape[-1])
-    logits = rows @ weight.T
+    logits, linear_backward = linear({"weight": weight}, hidden_states)
 
     def backward(dlogits: Array) -> tuple[Params, Array]:
-        drows = dlogits.reshape(-1, dlogits.shape[-1])
-        dweight = {"weight": drows.T @ rows}
+        dweight, dhidden_states = linear_backward(dlogits)
         dtied = {"model": {"decoder": {"embed_tokens": dweight}}}
-        dhidden_states = (drows @ weight).reshape(hidden_states.shape)
         return dtied if tied else {"lm_head": dweight}, dhidden_states
 
-    return logits.reshape(*hidden_states.shape[:-1], -1), backward
+    return logits, backward
 
 
 def decoder_shapes(config: BartConfig) -> Shapes:

@@ -10,6 +10,7 @@ from minibert2bert.arrays import Array, Backward, Params, add_params, no_backwar
 from minibert2bert.components.dropout import dropout
 from minibert2bert.components.embeddings import embedding, for_ids
 from minibert2bert.components.layer_norm import layer_norm
+from minibert2bert.components.linear import linear
 from minibert2bert.models.cache import KeyValueCache
 from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import GPT2Config
@@ -167,16 +168,14 @@ def head(params: Params, hidden_states: Array, config: GPT2Config) -> tuple[Arra
     """
     untied = "lm_head" in params
     weight = (params["lm_head"] if untied else params["transformer"]["wte"])["weight"]
-    rows = hidden_states.reshape(-1, hidden_states.shape[-1])
-    logits = rows @ weight.T
+    logits, linear_backward = linear({"weight": weight}, hidden_states)
 
     def backward(dlogits: Array) -> tuple[Params, Array]:
-        drows = dlogits.reshape(-1, dlogits.shape[-1])
-        dweight = {"weight": drows.T @ rows}
-        dparams = {"lm_head": dweight} if untied else {"transformer": {"wte": dweight}}
-        return dparams, (drows @ weight).reshape(hidden_states.shape)
+        dweight, dhidden_states = linear_backward(dlogits)
+        dtied = {"transformer": {"wte": dweight}}
+        return {"lm_head": dweight} if untied else dtied, dhidden_states
 
-    return logits.reshape(*hidden_states.shape[:-1], len(weight)), backward
+    return logits, backward
 
 
 def transformer_shapes(config: GPT2Config) -> Shapes:

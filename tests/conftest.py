@@ -6,8 +6,13 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from minibert2bert.device import gpu_description
+
+# A busy machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser):

@@ -117,6 +117,7 @@ def test_what_the_cache_lacks_is_downloaded(tmp_path, hub):
     assert call["name"] == "owner/name"
     assert (call["revision"], call["cache_dir"], call["token"]) == ("main", cache, "secret")
     assert "pytorch_model.bin" not in call["allow_patterns"]
+    assert call["ignore_patterns"] == ["*/*"]
 
 
 def test_files_of_torch_are_downloaded_where_there_are_no_safetensors(tmp_path, hub):
@@ -154,8 +155,8 @@ def test_a_failed_download_says_what_to_check(tmp_path, hub):
 
 @pytest.mark.parametrize(
     "name",
-    ["../nowhere", "owner/../../x", "a/b/c", "/etc/nowhere", "a--b", ".hidden", "a\\..\\b", "~",
-     "owner/", "a b", "name\n"],
+    ["../nowhere", "owner/../../x", "a/b/c", "/etc/nowhere", "a--b", "a..b", ".hidden", "a\\..\\b",
+     "~", "owner/", "a b", "name\n"],
 )  # fmt: skip
 def test_what_is_neither_a_folder_nor_a_name_is_refused(tmp_path, hub, name):
     cache = tmp_path / "cache"
@@ -174,6 +175,13 @@ def test_a_revision_leads_nowhere_else(tmp_path, hub, revision):
 def test_a_cache_that_was_tampered_with_leads_nowhere_else(tmp_path):
     cached(tmp_path)
     (tmp_path / "models--owner--name" / "refs" / "main").write_text("../../..")
+    with pytest.raises(FileNotFoundError, match="neither a folder"):
+        resolve("owner/name", cache_dir=tmp_path, local_files_only=True)
+
+
+def test_a_commit_whose_files_are_gone_is_not_found(tmp_path):
+    snapshot = cached(tmp_path, files=[])
+    snapshot.rmdir()
     with pytest.raises(FileNotFoundError, match="neither a folder"):
         resolve("owner/name", cache_dir=tmp_path, local_files_only=True)
 

@@ -41,7 +41,7 @@ def held_arrays(thing, found=None):
         while isinstance(thing.base, np.ndarray):
             thing = thing.base
         found[id(thing)] = thing
-    elif isinstance(thing, FunctionType):
+    elif type(thing) is FunctionType:
         for cell in thing.__closure__ or ():
             held_arrays(cell.cell_contents, found)
     elif isinstance(thing, dict | list | tuple):
@@ -137,7 +137,7 @@ def live_closures():
     """How many functions exist that were made inside a function of the package."""
     gc.collect()
     return sum(
-        isinstance(thing, FunctionType)
+        type(thing) is FunctionType
         and str(thing.__module__).startswith("minibert2bert.")
         and "<locals>" in thing.__qualname__
         # Dataclasses make their special methods so, too.

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from minibert2bert.checkpoints.folders import FINISHED
 from minibert2bert.checkpoints.safetensors_files import write_tensors
 from minibert2bert.checkpoints.torch_files import read_checkpoint, read_torch_tensors
 
@@ -47,8 +48,8 @@ V3 = Name("torch._utils", "_rebuild_tensor_v3")
 
 
 class Storage:
-    def __init__(self, numbers, kind=None):
-        self.numbers = np.asarray(numbers)
+    def __init__(self, numbers, kind=None, **reference):
+        self.numbers, self.reference = np.asarray(numbers), reference
         self.kind = Name("torch", f"{kind or TYPES[self.numbers.dtype.str[1:]]}Storage")
 
 
@@ -73,7 +74,8 @@ class Pickler(pickle._Pickler):
             return None
         key = next((k for k, s in self.storages.items() if s is thing), str(len(self.storages)))
         self.storages[key] = thing
-        return ("storage", thing.kind, key, "cpu", thing.numbers.size)
+        parts = {"word": "storage", "kind": thing.kind, "key": key, "device": "cpu", "length": 1}
+        return tuple({**parts, **thing.reference}.values())
 
 
 def save_zip(path, tree, compression=zipfile.ZIP_STORED, **others):
@@ -161,7 +163,7 @@ def test_auto_keeps_the_dtype_and_widens_sixteen_bits(saved):
 
 
 def test_views_are_cut_from_their_storage(saved):
-    storage = Storage(np.arange(12, dtype=np.int64))
+    storage = Storage(np.arange(12, dtype=np.int8))
     turned, row, point = view(storage, (2, 3), (1, 2), 3), view(storage, (2,), (5,)), (11, (), ())
     read = saved({"turned": turned, "row": row, "point": V2(storage, *point, False, {})})
     np.testing.assert_array_equal(read["turned"], [[3, 5, 7], [4, 6, 8]])
@@ -175,7 +177,9 @@ def test_views_are_cut_from_their_storage(saved):
 def test_equal_views_are_one_array_and_others_are_not(saved, dtype):
     storage = Storage(np.arange(4, dtype=dtype))
     first, again, other = (view(storage, (2,), (1,), offset) for offset in (0, 0, 2))
-    read = saved({"embeddings": first, "head": again, "other": other, "also": first})
+    many = {str(number): [number] for number in range(300)}
+    model = {"embeddings": first, "head": again, "other": other, "also": first}
+    read = saved({"many": many, "model": model, "same": model["also"]})
     assert read["embeddings"] is read["head"]
     assert read["embeddings"] is read["also"]
     assert read["embeddings"] is not read["other"]
@@ -235,6 +239,7 @@ def test_one_wrapped_dict_of_tensors_is_unwrapped(saved):
         ({"x": V2(Storage(np.ones(2)), 0, (2,), (1,), False, {}, {"neg": True})}, "negative"),
         ({("x",): 1}, "key of type tuple"),
         ({"x": Name("torch", "FloatStorage")}, "not 0"),
+        (Name("collections", "OrderedDict")([["x", whole(np.ones(2))]]), "Python 2"),
         ({"x": {1, 2}}, r"names .(builtins|__builtin__)\.set"),
     ],
 )
@@ -245,16 +250,38 @@ def test_anything_but_one_dict_of_tensors_is_refused(saved, tree, message):
 
 @pytest.mark.parametrize(
     ("offset", "size", "strides"),
-    [
-        (5, (1,), (1,)), (0, (6,), (1,)), (0, (2, 2), (4, 1)), (-1, (2,), (1,)), (1, (2,), (-1,)),
-        (0, (-2,), (1,)), (0, (2,), ()), (0, (True,), (1,)), (0.0, (2,), (1,)), (0, [2], [1]),
-        (2**70, (1,), (1,)), (0, (1,), (2**70,)), (0, (2,), (2**61,)), (0, (1,) * 65, (1,) * 65),
-        (0, (2**40,), (0,)), (0, (2**62, 2**62), (0, 0)), (0, (0, 2**70), (1, 1)),
-    ],
+    [(5, (1,), (1,)), (0, (6,), (1,)), (0, (2, 2), (4, 1)), (2**70, (1,), (1,)),
+     (4, (2, 1), (1, 1)), (0, (2,), (2**61,))],
 )  # fmt: skip
 def test_a_view_beyond_its_storage_is_refused(saved, offset, size, strides):
-    with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin is no .* beyond its storage"):
         saved({"x": view(Storage(np.ones(5, np.float32)), size, strides, offset)})
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "strides"),
+    [(-1, (2,), (1,)), (1, (2,), (-1,)), (0, (-2,), (1,)), (0, (2,), ()), (0, ("2",), (1,)),
+     (0.0, (2,), (1,)), (0, [2], [1]), (0, (1,), (2**70,)), (0, (1,) * 65, (1,) * 65),
+     (0, (0, 2**70), (1, 1)), (0, (0, -1), (1, 1))],
+)  # fmt: skip
+def test_a_view_that_is_none_is_refused(saved, offset, size, strides):
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin is no whole file"):
+        saved({"x": view(Storage(np.ones(5, np.float32)), size, strides, offset)})
+
+
+def test_a_small_file_cannot_fill_the_memory(saved):
+    storage = Storage(np.ones(2**12, np.float32))
+    with pytest.raises(ValueError, match="would take 4294967296 bytes"):
+        saved({"x": view(storage, (2**30,), (0,))})
+    turned = {str(step): view(storage, (2, 2**10), (1, step)) for step in range(1, 300)}
+    with pytest.raises(ValueError, match="many times what the file has"):
+        saved(turned)
+
+
+@pytest.mark.parametrize("reference", [{"word": "module"}, {"key": 0}, {"view": ("1", 0, 2)}])
+def test_a_reference_to_anything_but_a_storage_is_refused(saved, reference):
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
+        saved({"x": view(Storage(np.ones(5), **reference), (1,), (1,))})
 
 
 class Evil:
@@ -300,12 +327,55 @@ def test_what_is_refused_is_named(tmp_path):
         b"\x80\x02ctorch._utils\n_rebuild_tensor\n)R.",
         b"\x80\x02ccollections\nOrderedDict\n)\x81.",
         b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"Ns.", b"\x80\x02" + b"]" * 100_000 + b".",
-        b"\x80\x02X\xff\xff\xff\xffabc.", b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7fabc.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor\n(NK\x00))tR.", b"\x80\x02]]R.",
+        b"\x80\x02(X\x07\0\0\0storageNX\x01\0\0\x000NNtQ.", b"\x80\x02csomewhere\n\\J\n.",
+        b"\x80\x02X\xff\xff\xff\xffabc.", b"\x80\x04\x8d" + b"\xff" * 6 + b"\0\0abc.",
     ],
 )  # fmt: skip
 def test_a_program_that_is_none_or_does_more_is_refused(tmp_path, program):
-    save_zip(tmp_path / "pytorch_model.bin", {}, program=program)
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(program)
     with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
+        read_torch_tensors(tmp_path)
+    save_zip(path, {}, program=program)
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
+        read_torch_tensors(tmp_path)
+
+
+def test_tensors_of_tensors_cannot_end_the_process(tmp_path):
+    # Their hash would take as many calls as there are levels.
+    start = b"\x80\x02}X\1\0\0\0xctorch._utils\n_rebuild_tensor\nq\x00(" + b"h\x00(" * 100_000
+    storage = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\x000NNtQ"
+    program = start + storage + b"K\x00))tR" * 100_001 + b"s."
+    save_zip(tmp_path / "pytorch_model.bin", some_tensors(), program=program)
+    with pytest.raises(ValueError, match="view of a storage and of nothing else"):
+        read_torch_tensors(tmp_path)
+
+
+@pytest.mark.parametrize("end", [b"s.", b"\x81.", b"N0.", b"NN.", b"Q.", b"R."])
+def test_a_program_that_goes_on_after_its_dict_is_refused(tmp_path, end):
+    output = io.BytesIO()
+    Pickler(output).dump(some_tensors())
+    save_zip(tmp_path / "pytorch_model.bin", some_tensors(), program=output.getvalue()[:-1] + end)
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
+        read_torch_tensors(tmp_path)
+
+
+def test_a_long_name_does_not_make_a_long_message(tmp_path):
+    program = b"\x80\x02cos\n" + b"system" * 10_000 + b"\n."
+    save_zip(tmp_path / "pytorch_model.bin", {}, program=program)
+    with pytest.raises(ValueError, match=r"names 'os\.systemsystem") as caught:
+        read_torch_tensors(tmp_path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_list_of_storages_cannot_end_the_process(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    save_legacy(path, {})
+    content = path.read_bytes()
+    assert content.endswith(b"\x80\x02]q\x00.")
+    path.write_bytes(content[:-4] + b"])" + b"\x85" * 1_000_000 + b"a.")
+    with pytest.raises(ValueError, match="must be a text"):
         read_torch_tensors(tmp_path)
 
 
@@ -362,6 +432,14 @@ def test_a_truncated_file_is_refused(tmp_path, save):
             read_torch_tensors(tmp_path)
 
 
+def test_a_storage_that_breaks_off_where_no_tensor_looks_is_refused(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    save_legacy(path, {"x": view(Storage(np.ones(5)), (1,), (1,))})
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="ends too early"):
+        read_torch_tensors(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("others", "message"),
     [
@@ -380,6 +458,15 @@ def test_archives_that_torch_does_not_write_are_refused(tmp_path, others, messag
 def test_numbers_of_a_big_endian_machine_are_refused(tmp_path):
     save_legacy(tmp_path / "pytorch_model.bin", some_tensors(), little_endian=False)
     with pytest.raises(ValueError, match="big-endian"):
+        read_torch_tensors(tmp_path)
+
+
+def test_an_entry_that_is_not_where_the_archive_says_is_refused(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    save_zip(path, some_tensors())
+    first, second, rest = path.read_bytes().split(b"PK\3\4", 2)[0:3]
+    path.write_bytes(first + b"PK\3\4" + second + b"PK\3\3" + rest)
+    with pytest.raises(ValueError, match="is not where the archive says"):
         read_torch_tensors(tmp_path)
 
 
@@ -415,7 +502,9 @@ SHARDS = {"a": "pytorch_model-00001-of-00002.bin", "b": "pytorch_model-00002-of-
 
 def write_shards(folder):
     for number, (name, file) in enumerate(SHARDS.items()):
-        SAVERS[number](folder / file, {name: whole(np.float32([number]))})
+        # Both have what the index wants of one of them only.
+        both = {**{other: whole(np.float32([-1])) for other in SHARDS}, "c": whole(np.ones(1))}
+        SAVERS[number](folder / file, {**both, name: whole(np.float32([number]))})
 
 
 def test_shards_are_read_like_one_file_and_through_links(tmp_path):
@@ -428,10 +517,16 @@ def test_shards_are_read_like_one_file_and_through_links(tmp_path):
     assert read_torch_tensors(folder) == {"a": [0], "b": [1]}
 
 
+def test_one_file_is_read_before_an_index(tmp_path):
+    write_index(tmp_path, SHARDS)
+    save_zip(tmp_path / "pytorch_model.bin", {"x": whole(np.float32([1]))})
+    assert read_torch_tensors(tmp_path) == {"x": [1]}
+
+
 def test_a_missing_shard_and_a_missing_tensor_are_named(tmp_path):
     write_shards(tmp_path)
-    write_index(tmp_path, {**SHARDS, "c": SHARDS["a"]})
-    with pytest.raises(ValueError, match="'c'"):
+    write_index(tmp_path, {**SHARDS, "d": SHARDS["a"]})
+    with pytest.raises(ValueError, match=r"1 tensors that .* first 'd'"):
         read_torch_tensors(tmp_path)
     (tmp_path / SHARDS["b"]).unlink()
     with pytest.raises(FileNotFoundError, match="pytorch_model-00002"):
@@ -460,6 +555,12 @@ def test_a_checkpoint_is_read_from_safetensors_before_files_of_torch(tmp_path):
     write_tensors(tmp_path, {"x": np.float32([2])})
     assert read_checkpoint(tmp_path, "float64") == {"x": [2]}
     assert read_checkpoint(tmp_path, "float64")["x"].dtype == np.float64
+
+
+def test_a_save_that_a_crash_cut_short_is_finished_first(tmp_path):
+    (tmp_path / FINISHED).mkdir()
+    write_tensors(tmp_path / FINISHED, {"x": np.float32([2])})
+    assert read_checkpoint(tmp_path) == {"x": [2]}
 
 
 def test_a_folder_without_weights_is_listed(tmp_path):

@@ -18,8 +18,9 @@ import struct
 import zipfile
 from collections.abc import Callable
 from functools import partial
+from mmap import ACCESS_READ, mmap
 from pathlib import Path, PureWindowsPath
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,8 +36,8 @@ MAGIC = 0x1950A86A20F9469CFC6C
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 # What a broken file makes the functions below raise, each in its own words.
 DAMAGE = (
-    ValueError, TypeError, LookupError, OverflowError, MemoryError, EOFError, RuntimeError,
-    struct.error, zipfile.BadZipFile, DeprecationWarning,
+    ValueError, TypeError, LookupError, AttributeError, OverflowError, EOFError, RuntimeError,
+    zipfile.BadZipFile, DeprecationWarning,
 )  # fmt: skip
 STORAGES = {
     "torch.DoubleStorage": "F64", "torch.FloatStorage": "F32", "torch.HalfStorage": "F16",
@@ -45,6 +46,9 @@ STORAGES = {
     "torch.BoolStorage": "BOOL", "torch.storage.UntypedStorage": "U8",
 }  # fmt: skip
 UNSIGNED = {"torch.uint16": "U16", "torch.uint32": "U32", "torch.uint64": "U64"}
+
+
+Axes: TypeAlias = tuple[int, ...]
 
 
 class RefusedError(ValueError):
@@ -58,11 +62,10 @@ class Global(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """A row of numbers: its key in the file, the dtype as safetensors calls it, how many."""
+    """A row of numbers: its key in the file, and its dtype as safetensors calls it."""
 
     key: str
     dtype: str
-    length: int
 
 
 class Tensor(NamedTuple):
@@ -71,8 +74,8 @@ class Tensor(NamedTuple):
     storage: Storage
     dtype: str
     offset: int
-    size: tuple[int, ...]
-    strides: tuple[int, ...]
+    size: Axes
+    strides: Axes
 
 
 class Machine:
@@ -91,12 +94,15 @@ class Machine:
         self.memo: dict[Any, Any] = {}
         self.storages: dict[str, Storage] = {}
 
-    def run(self, program: IO[bytes]) -> Any:
-        """Follow the program to its end, and return the one value that is left.
+    def run(self, program: Any) -> Any:
+        """Follow a program to its end, and return the one value that is left.
+
+        Args:
+            program: a binary file, or anything else that has read, readline and tell
 
         Raises:
             RefusedError: at an instruction or a name that no dict of tensors needs.
-            ValueError, TypeError, LookupError: if it is no such program.
+            ValueError, TypeError, LookupError, AttributeError: if it makes no sense.
         """
         for opcode, argument, _ in pickletools.genops(program):
             name = opcode.name
@@ -134,30 +140,25 @@ def _name(*parts: str) -> Global:
 
 
 def _call(function: Global, arguments: tuple[Any, ...]) -> Any:
-    if type(function) is not Global or type(arguments) is not tuple:
-        raise TypeError("its pickle calls what is no function")
     return FUNCTIONS[function.name](*arguments)
 
 
 def _storage(reference: tuple[Any, ...]) -> Storage:
     """Read what stands in the pickle for a storage, whose numbers are elsewhere in the file."""
-    kind, storage_type, key, _, length, *old_view = reference
+    kind, storage_type, key, _, _, *old_view = reference
     if kind != "storage" or any(old_view):
         raise RefusedError("its pickle refers to something that is no whole storage")
-    if type(storage_type) is not Global or type(key) is not str or type(length) is not int:
-        raise TypeError("a storage needs a type, a key and a length")
-    return Storage(key, STORAGES[storage_type.name], length)
+    if type(key) is not str:
+        raise TypeError("the key of a storage must be a text")
+    return Storage(key, STORAGES[storage_type.name])
 
 
-def _tensor(storage: Storage, offset: int, size: Any, strides: Any, *others: Any) -> Tensor:
+def _tensor(storage: Storage, offset: int, size: Axes, strides: Axes, *others: Any) -> Tensor:
     """Describe a tensor; others are requires_grad, hooks, and what newer versions add."""
-    if type(storage) is not Storage or type(size) is not tuple or type(strides) is not tuple:
-        raise TypeError("a tensor needs a storage, a size and strides")
-    # NumPy has no more than 64 axes.
-    if len(size) != len(strides) or len(size) > 64:
-        raise ValueError(f"a tensor has {len(size)} axes and {len(strides)} strides")
-    if any(type(count) is not int or count < 0 for count in (offset, *size, *strides)):
-        raise ValueError("offset, size and strides of a tensor must be counts")
+    if type(storage) is not Storage:
+        raise TypeError("a tensor is a view of a storage and of nothing else")
+    if any(count < 0 for count in (offset, *size, *strides)):
+        raise ValueError("offset, size and strides of a tensor must not be negative")
     dtype = storage.dtype
     for other in others[2:]:
         if type(other) is not Global:
@@ -205,7 +206,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 # What an instruction pushes, made from the argument that stands beside it in the program.
 PUSHED: dict[str, Callable[..., Any]] = {"GLOBAL": _name} | dict.fromkeys(
     ("NONE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE",
-     "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING"), _first,
+     "SHORT_BINUNICODE"), _first,
 )  # fmt: skip
 # How many values an instruction takes from the stack, and what it makes of them. The last three
 # also take all above the mark.
@@ -353,23 +354,21 @@ def _entry(raw: Array, entry: zipfile.ZipInfo) -> Array:
 def _read_legacy(path: Path, raw: Array) -> tuple[Any, dict[str, Array]]:
     """Read the format before torch 1.6: five pickles, then length and numbers of every storage."""
     machine = Machine()
-    with path.open("rb") as file:
-        if Machine().run(file) != MAGIC:
+    # Unlike a file, a mapping does not make room for more bytes than it has.
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as program:
+        if Machine().run(program) != MAGIC:
             raise RefusedError("it does not begin with the number that torch.save writes")
-        _, system = Machine().run(file), Machine().run(file)
-        tree, keys = machine.run(file), Machine().run(file)
-        position = file.tell()
+        _, system = Machine().run(program), Machine().run(program)
+        tree, keys = machine.run(program), Machine().run(program)
+        position = program.tell()
     if system["little_endian"] is not True:
         raise RefusedError("its numbers are those of a big-endian machine")
     storages = {}
     for key in keys:
         if type(key) is not str:
             raise TypeError("the key of a storage must be a text")
-        storage = machine.storages[key]
-        length = int.from_bytes(_cut(raw, position, 8).tobytes(), "little")
-        if length != storage.length:
-            raise ValueError(f"storage {key} has {length} numbers, not {storage.length}")
-        size = length * np.dtype(DTYPES[storage.dtype]).itemsize
+        itemsize = np.dtype(DTYPES[machine.storages[key].dtype]).itemsize
+        size = itemsize * int.from_bytes(_cut(raw, position, 8).tobytes(), "little")
         storages[key] = _cut(raw, position + 8, size)
         position += 8 + size
     return tree, storages

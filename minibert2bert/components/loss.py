@@ -36,26 +36,26 @@ def cross_entropy(
             f"every label is {IGNORE}, so there is nothing to predict; "
             f"keep at least one label that is not {IGNORE}"
         )
-    right = np.where(counted, labels, 0)[..., None]
-    probs = logits - logits.max(axis=-1, keepdims=True)
-    right_logits = np.take_along_axis(probs, right, axis=-1)[..., 0]
-    mean_logits = probs.mean(axis=-1) if label_smoothing else 0.0
+    right = np.where(counted, labels, 0).reshape(-1, 1)
+    rows = logits.reshape(-1, logits.shape[-1])
+    probs = rows - rows.max(axis=-1, keepdims=True)
+    right_logits = np.take_along_axis(probs, right, axis=-1)
+    mean_logits = probs.mean(axis=-1, keepdims=True) if label_smoothing else 0.0
     np.exp(probs, out=probs)
     sums = probs.sum(axis=-1, keepdims=True)
     probs /= sums
     target_logits = (1 - label_smoothing) * right_logits + label_smoothing * mean_logits
-    losses = np.log(sums[..., 0]) - target_logits
-    loss = (losses * counted).sum() / count
+    losses = np.log(sums) - target_logits
+    loss = (losses * counted.reshape(-1, 1)).sum() / count
 
     def backward(dloss: Array | float = 1.0) -> Array:
-        share = (counted * (dloss / count)).astype(probs.dtype)[..., None]
+        share = (counted * (dloss / count)).astype(probs.dtype).reshape(-1, 1)
         dlogits = probs * share
-        rows = dlogits.reshape(-1, dlogits.shape[-1])
-        each = np.arange(rows.shape[0], like=right)
-        rows[each, right.reshape(-1)] -= (1 - label_smoothing) * share.reshape(-1)
+        each = np.arange(dlogits.shape[0], like=right)
+        dlogits[each, right[:, 0]] -= (1 - label_smoothing) * share[:, 0]
         if label_smoothing:
             dlogits -= share * (label_smoothing / dlogits.shape[-1])
-        return dlogits
+        return dlogits.reshape(logits.shape)
 
     return loss, backward
 

@@ -84,7 +84,8 @@ def gradient_checks(
     dy = rng.standard_normal(np.shape(y))
     gradients = backward(dy) if np.ndim(y) else backward(float(dy))
     tensors = dict(_differentiable(function, arguments))
-    flat_gradients = _by_tensor(gradients, arguments, tensors)
+    names = _argument_names(function, len(arguments))
+    flat_gradients = _by_tensor(gradients, arguments, tensors, names)
     size = float(np.abs(dy * y).sum())
     checks = []
     for name, (position, tensor) in tensors.items():
@@ -139,23 +140,25 @@ def _is_float(argument: Any) -> bool:
 
 
 def _by_tensor(
-    gradients: Any, arguments: tuple[Any, ...], tensors: dict[str, tuple[int, Array]]
+    gradients: Any,
+    arguments: tuple[Any, ...],
+    tensors: dict[str, tuple[int, Array]],
+    names: list[str],
 ) -> dict[str, Array]:
     """Name what a backward returned like the tensors it belongs to, and compare the shapes."""
     returned = gradients if isinstance(gradients, tuple) else (gradients,)
-    positions = [i for i, a in enumerate(arguments) if isinstance(a, dict) or _is_float(a)]
-    assert len(returned) == len(positions), (
-        f"backward must return {len(positions)} gradients, one for each differentiable argument, "
+    owners = [i for i, a in enumerate(arguments) if isinstance(a, dict) or _is_float(a)]
+    assert len(returned) == len(owners), (
+        f"backward must return {len(owners)} gradients, one for each differentiable argument, "
         f"got {len(returned)}"
     )
     flat: dict[str, Array] = {}
-    for position, gradient in zip(positions, returned, strict=True):
-        names = [name for name, (owner, _) in tensors.items() if owner == position]
-        if isinstance(gradient, dict):
-            stem = names[0].split(".")[0]
-            flat |= {f"{stem}.{leaf}": array for leaf, array in flatten(gradient).items()}
-        else:
-            flat[names[0]] = gradient
+    for owner, gradient in zip(owners, returned, strict=True):
+        name = names[owner]
+        assert isinstance(gradient, dict) or not isinstance(arguments[owner], dict), (
+            f"the gradient of {name} must be a dict like {name}, got an array"
+        )
+        flat |= flatten({name: gradient})
     assert set(flat) == set(tensors), (
         f"backward returned no gradient for {sorted(set(tensors) - set(flat))} "
         f"and one too many for {sorted(set(flat) - set(tensors))}"

@@ -128,7 +128,7 @@ def truncate(
     elif strategy == "only_second":
         keep = [first, max(room - first, 0)]
     elif odd_to_longer and second >= first:
-        keep_first = min(first, max(room // 2, room - second))
+        keep_first = min(first, room // 2)
         keep = [keep_first, room - keep_first]
     else:
         keep_second = min(second, max(room // 2, room - first))

@@ -66,11 +66,17 @@ class ByteLevelVocabulary(LibraryVocabulary):
             content: of tokenizer.json; {} means that the tokens are in the files.
             add_prefix_space: None stands for what content says, or False.
             errors: "replace", "strict", "ignore" and so on
+
+        Raises:
+            ValueError: if a merge is not of two tokens.
         """
         model = content.get("model", {})
         super().__init__(model["vocab"] if model else read_ids(vocab_file))
         merges = model["merges"] if model else read_merges(merges_file)
         self.merges = [tuple(m.split(" ") if isinstance(m, str) else m) for m in merges]
+        wrong = [merge for merge in self.merges if len(merge) != 2]
+        if wrong:
+            raise ValueError(f"a merge must be of two tokens, got {' '.join(wrong[0])!r}")
         if add_prefix_space is None:
             add_prefix_space = (content.get("pre_tokenizer") or {}).get("add_prefix_space", False)
         self.add_prefix_space = add_prefix_space

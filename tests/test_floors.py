@@ -15,6 +15,7 @@ PACKAGE = Path(minibert2bert.__file__).parent
 FLOORS = {
     "arrays": 0,
     "recording": 0,
+    "hub": 0,
     "device": 1,
     "components": 1,
     "checkpoints": 1,

@@ -239,6 +239,31 @@ def test_a_gradient_fails_where_the_output_does_not_change():
         check_gradients(constant, pair()[0])
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_the_error_is_relative_to_the_size_of_the_gradient(unit):
+    def scaled(x, percent_off=0.0):
+        return unit * x**2, lambda dy: (1 + percent_off / 100) * dy * 2 * unit * x
+
+    check_gradients(scaled, pair()[0])
+    with pytest.raises(AssertionError, match="x: backward says"):
+        check_gradients(functools.partial(scaled, percent_off=1), pair()[0])
+
+
+def test_a_gradient_of_zero_passes_where_rounding_is_all_that_changes_the_output():
+    def shifted(shift):
+        x = 1e3 * pair()[0] + shift
+        return x - x.mean(axis=-1, keepdims=True), lambda dy: np.zeros_like(shift)
+
+    check_gradients(shifted, np.random.default_rng(1).standard_normal((3, 1)))
+
+
+def test_each_parameter_is_moved_from_where_it_is():
+    def squared(params):
+        return params["weight"] ** 2, lambda dy: {"weight": 2 * dy * params["weight"]}
+
+    check_gradients(squared, {"weight": pair()[0]})
+
+
 def test_the_seed_chooses_directions_and_upstream_gradient():
     first, again, other = (check_gradients(linear, *example(), seed=s) for s in (0, 0, 1))
     assert [check.numerical for check in first] == [check.numerical for check in again]

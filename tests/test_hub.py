@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from minibert2bert.checkpoints.hub import allow_patterns, cache_folder, has_weights, resolve
+from minibert2bert.hub import allow_patterns, cache_folder, has_weights, resolve
 
 FIRST, SECOND = "a" * 40, "0123456789" * 4
 VARIABLES = (

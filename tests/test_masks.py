@@ -63,7 +63,9 @@ def test_a_decoder_mask_without_padding_is_causal():
 def test_a_mask_from_labels_hides_what_follows_a_label_that_does_not_count():
     labels = np.array([[5, 6, 1, IGNORE], [5, IGNORE, 7, 1], [IGNORE, 5, 1, IGNORE]])
     expected = [[1, 1, 1, 1], [1, 1, 0, 1], [1, 0, 1, 1]]
-    np.testing.assert_array_equal(mask_from_labels(labels), np.array(expected, dtype=bool))
+    mask = mask_from_labels(labels)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, np.array(expected, dtype=bool))
 
 
 def test_a_mask_from_labels_sees_the_start_even_if_it_is_the_pad_token():

@@ -16,7 +16,7 @@ from minibert2bert import (
     RobertaForCausalLM,
     RobertaModel,
 )
-from minibert2bert.checkpoints.hub import resolve
+from minibert2bert.hub import resolve
 from minibert2bert.models.config import BertConfig, EncoderDecoderConfig
 from minibert2bert.models.sharing import shared_names
 

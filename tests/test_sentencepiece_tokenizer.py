@@ -257,7 +257,7 @@ def test_a_folder_without_a_model_is_named_with_what_it_holds(tmp_path):
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
         BertGenerationTokenizer.from_pretrained(tmp_path / "missing")
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minibert2bert.checkpoints.hub import resolve
+from minibert2bert.checkpoints.folders import recover
 from minibert2bert.generation.config import GenerationConfig
 from minibert2bert.generation.scores import sequence_scores
 from minibert2bert.generation.session import merged_config
+from minibert2bert.hub import resolve
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 
 TASKS = ("text2text-generation",)
@@ -164,6 +165,7 @@ def pipeline(
             raise ValueError("a model needs its tokenizer; give tokenizer, or the model's folder")
         return Text2TextGenerationPipeline(model, tokenizer, target_tokenizer)
     folder = resolve(DEMO_FOLDER if model is None else model)
+    recover(folder)
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(folder)
     loaded = EncoderDecoderModel.from_pretrained(folder)
     return Text2TextGenerationPipeline(loaded, tokenizer, target_tokenizer)

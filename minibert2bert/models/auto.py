@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-from minibert2bert.checkpoints.hub import resolve
+from minibert2bert.hub import resolve_with
 from minibert2bert.models.config import ModelConfig, config_from_dict, read_config
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 from minibert2bert.models.families import DECODERS, ENCODERS
 from minibert2bert.models.pretrained import PretrainedModel
-
-HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token")
 
 
 class AutoConfig:
@@ -21,14 +19,14 @@ class AutoConfig:
 
         Args:
             folder: with a config.json, or a model's name on the hub
-            overrides: fields to use instead of the file's, and options of checkpoints.hub
+            overrides: fields to use instead of the file's, and options of hub.resolve
 
         Raises:
             FileNotFoundError: if there is none.
             ValueError: if its model_type is unknown; the message lists the known ones.
         """
-        of_hub = {name: overrides.pop(name) for name in HUB_OPTIONS if name in overrides}
-        return config_from_dict(read_config(resolve(folder, **of_hub)), **overrides)
+        found = resolve_with(folder, overrides)
+        return config_from_dict(read_config(found), **overrides)
 
 
 class _AutoModel:
@@ -48,8 +46,7 @@ class _AutoModel:
             FileNotFoundError: if the folder or one of its files is missing.
             ValueError: if there is no class of this kind for the model_type.
         """
-        of_hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
-        found = resolve(folder, **of_hub)
+        found = resolve_with(folder, options)
         model_type = AutoConfig.from_pretrained(found).model_type
         return cls.class_of(model_type).from_pretrained(found, **options)
 

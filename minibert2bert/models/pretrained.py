@@ -7,7 +7,6 @@ import numpy as np
 
 from minibert2bert.arrays import Array, Params, flatten, nest
 from minibert2bert.checkpoints.folders import replacing
-from minibert2bert.checkpoints.hub import resolve
 from minibert2bert.checkpoints.names import LoadReport, canonical_names, fit_heads, match, summary
 from minibert2bert.checkpoints.safetensors_files import (
     is_weights_file,
@@ -15,6 +14,7 @@ from minibert2bert.checkpoints.safetensors_files import (
 )
 from minibert2bert.checkpoints.torch_files import read_checkpoint
 from minibert2bert.device import to_device, to_numpy
+from minibert2bert.hub import resolve
 from minibert2bert.models.initial import initial_parameters
 
 
@@ -101,7 +101,7 @@ class PretrainedModel:
 
         Args:
             folder: as save_pretrained of this package or of transformers writes it, with
-                safetensors or torch files; or a model's name on the hub, see checkpoints.hub
+                safetensors or torch files; or a model's name on the hub, see hub.resolve
             dtype: of the parameters, "float32" or "float64"; half precision is widened.
             config: the settings, instead of those in the folder
             rng: source of the parameters that the files do not hold; None takes a fresh one.

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from minibert2bert.hub import resolve_with
 from minibert2bert.tokenization.byte_level_tokenizer import GPT2Tokenizer, RobertaTokenizer
 from minibert2bert.tokenization.pretrained_tokenizer import PretrainedTokenizer
 from minibert2bert.tokenization.sentencepiece_tokenizer import BertGenerationTokenizer
@@ -42,16 +43,15 @@ class AutoTokenizer:
         encoder's model_type counts.
 
         Args:
-            folder: as transformers or save_pretrained wrote it
-            settings: arguments of the tokenizer; they win over those in the folder.
+            folder: as transformers or save_pretrained wrote it, or a name on the hub
+            settings: arguments of the tokenizer; they win over those in the folder. Those of
+                hub.resolve are used to find it.
 
         Raises:
             FileNotFoundError: if the folder, or a file of the vocabulary, is missing.
             ValueError: if the class is unknown, or a file cannot be read.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"there is no folder {folder} to read a tokenizer from")
+        folder = resolve_with(folder, settings)
         config = read_json(folder / "config.json")
         names = (read_json(folder / CONFIG).get("tokenizer_class"), config.get("tokenizer_class"))
         name = next((name for name in names if name and name not in ANY), None)

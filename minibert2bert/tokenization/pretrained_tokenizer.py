@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from minibert2bert.hub import resolve_with
 from minibert2bert.tokenization.batch_encoding import (
     NO_LIMIT,
     SIDES,
@@ -276,14 +277,16 @@ class PretrainedTokenizer:
         """Read a tokenizer's folder, as transformers or save_pretrained wrote it.
 
         Args:
-            folder: holds the vocabulary, and mostly tokenizer_config.json
-            settings: arguments of the tokenizer; they win over those in the folder.
+            folder: holds the vocabulary, and mostly tokenizer_config.json; or a name on the hub
+            settings: arguments of the tokenizer; they win over those in the folder. Those of
+                hub.resolve are used to find it.
 
         Raises:
             FileNotFoundError: if the vocabulary's file is missing; the message lists what is there.
             ValueError: if a file cannot be read.
         """
-        return cls(**read_folder(Path(folder), cls.vocab_files_names, cls.__name__) | settings)
+        found = resolve_with(folder, settings)
+        return cls(**read_folder(found, cls.vocab_files_names, cls.__name__) | settings)
 
     def save_pretrained(self, save_directory: str | Path) -> tuple[str, ...]:
         """Write a folder that from_pretrained and transformers load; return the files' paths."""

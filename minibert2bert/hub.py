@@ -8,6 +8,10 @@ import os
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+OPTIONS = ("revision", "cache_dir", "local_files_only", "token")
+"""The keywords of resolve, which every from_pretrained takes."""
 
 SETTINGS = ["*.json", "spiece.model", "vocab.txt", "merges.txt"]
 WEIGHTS = {
@@ -60,6 +64,12 @@ def resolve(
             "download it, leave local_files_only and HF_HUB_OFFLINE away"
         )
     return _download(name, revision, cache, token)
+
+
+def resolve_with(folder_or_name: str | Path, keywords: dict[str, Any]) -> Path:
+    """Resolve a name by those of the keywords that are OPTIONS, and take them out."""
+    given = {name: keywords.pop(name) for name in OPTIONS if name in keywords}
+    return resolve(folder_or_name, **given)
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:

@@ -51,6 +51,16 @@ def test_a_tensor_in_its_own_dtype_is_a_view_of_the_file_that_can_be_changed(tmp
     np.testing.assert_array_equal(read_tensors(tmp_path)["b.weight"], some_tensors()["b.weight"])
 
 
+def test_the_tensors_of_a_file_share_one_mapping(tmp_path):
+    write_tensors(tmp_path, some_tensors())
+    roots = set()
+    for array in read_tensors(tmp_path).values():
+        while isinstance(array, np.ndarray):
+            array = array.base
+        roots.add(id(array))
+    assert len(roots) == 1
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_half_precision_is_widened(tmp_path, dtype):
     halves = np.array([1.5, -2.25, 65504, 6e-8], np.float16)

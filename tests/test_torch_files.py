@@ -1,12 +1,9 @@
-"""Files of torch.save: equal to the last bit, refused when not whole, and never run.
+"""Files of torch.save: equal to the last bit, and refused when not whole.
 
-The files are written by a small pickler of their own, so that machines without torch test the
-reader, too; those marked parity have torch write them.
+torch_writer.py writes the files, so that machines without torch test the reader, too.
 """
 
-import io
 import json
-import os
 import pickle
 import struct
 import zipfile
@@ -17,105 +14,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from torch_writer import (
+    SAVERS,
+    V2,
+    V3,
+    Name,
+    Storage,
+    message_of_reading,
+    save_legacy,
+    save_zip,
+    some_tensors,
+    view,
+    whole,
+)
 
 from minibert2bert.checkpoints.folders import FINISHED
 from minibert2bert.checkpoints.safetensors_files import write_tensors
 from minibert2bert.checkpoints.torch_files import read_checkpoint, read_torch_tensors
 
-TYPES = {
-    "f8": "Double", "f4": "Float", "f2": "Half", "i8": "Long", "i4": "Int", "i2": "Short",
-    "i1": "Char", "u1": "Byte", "b1": "Bool",
-}  # fmt: skip
 any_array = st.sampled_from(["f4", "i8", "i4", "i2", "i1", "u1", "?"]).flatmap(
     lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=0, min_side=0, max_side=4))
 )
-
-
-class Name:
-    """Stands for a function or class that need not exist here; a call of it is written down."""
-
-    def __init__(self, module, name):
-        self.module, self.name = module, name
-
-    def __call__(self, *arguments):
-        call = Name(self.module, self.name)
-        call.function, call.arguments = self, arguments
-        return call
-
-
-V2 = Name("torch._utils", "_rebuild_tensor_v2")
-V3 = Name("torch._utils", "_rebuild_tensor_v3")
-
-
-class Storage:
-    def __init__(self, numbers, kind=None, **reference):
-        self.numbers, self.reference = np.asarray(numbers), reference
-        self.kind = Name("torch", f"{kind or TYPES[self.numbers.dtype.str[1:]]}Storage")
-
-
-class Pickler(pickle._Pickler):
-    """Writes names without looking for what they name, and storages as references."""
-
-    def __init__(self, file, protocol=2):
-        super().__init__(file, protocol)
-        self.storages = {}
-
-    def reducer_override(self, thing):
-        if not isinstance(thing, Name):
-            return NotImplemented
-        return (thing.function, thing.arguments) if hasattr(thing, "function") else thing.name
-
-    def save_global(self, thing, name=None):
-        module = thing.module if isinstance(thing, Name) else thing.__module__
-        self.write(b"c" + f"{module}\n{name or thing.__name__}\n".encode())
-
-    def persistent_id(self, thing):
-        if not isinstance(thing, Storage):
-            return None
-        key = next((k for k, s in self.storages.items() if s is thing), str(len(self.storages)))
-        self.storages[key] = thing
-        parts = {"word": "storage", "kind": thing.kind, "key": key, "device": "cpu", "length": 1}
-        return tuple({**parts, **thing.reference}.values())
-
-
-def save_zip(path, tree, compression=zipfile.ZIP_STORED, **others):
-    program = io.BytesIO()
-    pickler = Pickler(program)
-    pickler.dump(tree)
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("model/data.pkl", others.pop("program", program.getvalue()))
-        for name, content in {"byteorder": "little", **others}.items():
-            archive.writestr(f"model/{name}", content)
-        for key, storage in pickler.storages.items():
-            archive.writestr(f"model/data/{key}", storage.numbers.tobytes())
-
-
-def save_legacy(path, tree, little_endian=True):
-    with path.open("wb") as file:
-        for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": little_endian}):
-            pickle.dump(part, file, 2)
-        pickler = Pickler(file)
-        pickler.dump(tree)
-        pickle.dump(sorted(pickler.storages), file, 2)
-        for _, storage in sorted(pickler.storages.items()):
-            file.write(struct.pack("<q", storage.numbers.size) + storage.numbers.tobytes())
-
-
-def view(storage, size, strides, offset=0):
-    return V2(storage, offset, size, strides, False, OrderedDict())
-
-
-def whole(array):
-    steps = np.zeros(array.shape, array.dtype).strides
-    return view(Storage(array.ravel()), array.shape, tuple(s // array.itemsize for s in steps))
-
-
-def some_tensors():
-    weight = np.arange(6, dtype=np.float32).reshape(2, 3)
-    return {"weight": whole(weight), "bias": whole(np.float32([7, 8])), "ids": whole(np.arange(3))}
-
-
-SAVERS = [save_zip, save_legacy]
 
 
 @pytest.fixture(params=SAVERS)
@@ -284,131 +203,6 @@ def test_a_reference_to_anything_but_a_storage_is_refused(saved, reference):
         saved({"x": view(Storage(np.ones(5), **reference), (1,), (1,))})
 
 
-class Evil:
-    def __init__(self, function, *arguments):
-        self.function, self.arguments = function, arguments
-
-    def __reduce__(self):
-        return self.function, self.arguments
-
-
-STRUCK = []
-
-
-@pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("function", [os.system, eval, STRUCK.append])
-def test_a_pickle_that_calls_anything_is_refused_and_nothing_runs(tmp_path, protocol, function):
-    argument = f"open({str(tmp_path / 'struck')!r}, 'w')"
-    program = pickle.dumps({"x": Evil(function, argument)}, protocol)
-    path = tmp_path / "pytorch_model.bin"
-    path.write_bytes(program)
-    with pytest.raises(ValueError, match=r"nothing of it was run"):
-        read_torch_tensors(tmp_path)
-    save_zip(path, {}, program=program)
-    with pytest.raises(ValueError, match=r"nothing of it was run"):
-        read_torch_tensors(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["pytorch_model.bin"]
-    assert not STRUCK
-
-
-def test_what_is_refused_is_named(tmp_path):
-    program = pickle.dumps(Evil(os.system, "true"), 2)
-    save_zip(tmp_path / "pytorch_model.bin", {}, program=program)
-    with pytest.raises(ValueError, match=rf"names '{os.system.__module__}\.system', which no"):
-        read_torch_tensors(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        b"\x80\x02.", b"\x80\x02N", b"\x80\x02NN.", b"\x80\x02R.", b"\x80\x02NNR.", b"\x80\x02t.",
-        b"\x80\x02h\x07.", b"\x80\x02Nr\xff\xff\xff\xff.", b"\x80\x02]NNs.", b"\x80\x02}(Nu.",
-        b"\x80\x02ctorch\nuint16\n)R.", b"\x80\x02NQ.", b"\x80\x02)Q.", b"\x80\x04NN\x93.",
-        b"\x80\x02ctorch._utils\n_rebuild_tensor\n)R.",
-        b"\x80\x02ccollections\nOrderedDict\n)\x81.",
-        b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"Ns.", b"\x80\x02" + b"]" * 100_000 + b".",
-        b"\x80\x02ctorch._utils\n_rebuild_tensor\n(NK\x00))tR.", b"\x80\x02]]R.",
-        b"\x80\x02(X\x07\0\0\0storageNX\x01\0\0\x000NNtQ.", b"\x80\x02csomewhere\n\\J\n.",
-        b"\x80\x02X\xff\xff\xff\xffabc.", b"\x80\x04\x8d" + b"\xff" * 6 + b"\0\0abc.",
-    ],
-)  # fmt: skip
-def test_a_program_that_is_none_or_does_more_is_refused(tmp_path, program):
-    path = tmp_path / "pytorch_model.bin"
-    path.write_bytes(program)
-    with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
-        read_torch_tensors(tmp_path)
-    save_zip(path, {}, program=program)
-    with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
-        read_torch_tensors(tmp_path)
-
-
-def test_tensors_of_tensors_cannot_end_the_process(tmp_path):
-    # Their hash would take as many calls as there are levels.
-    start = b"\x80\x02}X\1\0\0\0xctorch._utils\n_rebuild_tensor\nq\x00(" + b"h\x00(" * 100_000
-    storage = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\x000NNtQ"
-    program = start + storage + b"K\x00))tR" * 100_001 + b"s."
-    save_zip(tmp_path / "pytorch_model.bin", some_tensors(), program=program)
-    with pytest.raises(ValueError, match="view of a storage and of nothing else"):
-        read_torch_tensors(tmp_path)
-
-
-@pytest.mark.parametrize("end", [b"s.", b"\x81.", b"N0.", b"NN.", b"Q.", b"R."])
-def test_a_program_that_goes_on_after_its_dict_is_refused(tmp_path, end):
-    output = io.BytesIO()
-    Pickler(output).dump(some_tensors())
-    save_zip(tmp_path / "pytorch_model.bin", some_tensors(), program=output.getvalue()[:-1] + end)
-    with pytest.raises(ValueError, match=r"pytorch_model\.bin is n"):
-        read_torch_tensors(tmp_path)
-
-
-def test_a_long_name_does_not_make_a_long_message(tmp_path):
-    program = b"\x80\x02cos\n" + b"system" * 10_000 + b"\n."
-    save_zip(tmp_path / "pytorch_model.bin", {}, program=program)
-    with pytest.raises(ValueError, match=r"names 'os\.systemsystem") as caught:
-        read_torch_tensors(tmp_path)
-    assert len(str(caught.value)) < 1000
-
-
-def test_a_list_of_storages_cannot_end_the_process(tmp_path):
-    path = tmp_path / "pytorch_model.bin"
-    save_legacy(path, {})
-    content = path.read_bytes()
-    assert content.endswith(b"\x80\x02]q\x00.")
-    path.write_bytes(content[:-4] + b"])" + b"\x85" * 1_000_000 + b"a.")
-    with pytest.raises(ValueError, match="must be a text"):
-        read_torch_tensors(tmp_path)
-
-
-def strike(*_):
-    STRUCK.append(True)
-
-
-def message_of_reading(path):
-    """What the error says, if there is one; a damaged number may go unnoticed."""
-    try:
-        read_torch_tensors(path.parent)
-    except ValueError as error:
-        return str(error)
-    return path.name
-
-
-@settings(max_examples=200, deadline=None)
-@given(data=st.data())
-def test_a_damaged_pickle_is_read_or_refused_and_never_run(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("model") / "pytorch_model.bin"
-    evil = {"x": Name(__name__, "strike")(1)} if data.draw(st.booleans()) else {}
-    output = io.BytesIO()
-    Pickler(output).dump(OrderedDict({**some_tensors(), **evil}))
-    program = bytearray(output.getvalue())
-    for _ in range(data.draw(st.integers(1, 4))):
-        start = data.draw(st.integers(0, len(program) - 1))
-        stop = start + data.draw(st.integers(0, 3))
-        program[start:stop] = data.draw(st.binary(max_size=3))
-    save_zip(path, some_tensors(), program=bytes(program))
-    assert "pytorch_model.bin" in message_of_reading(path)
-    assert not STRUCK
-
-
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), save=st.sampled_from(SAVERS))
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path_factory, data, save):
@@ -573,65 +367,3 @@ def test_a_folder_without_weights_is_listed(tmp_path):
     message = r"model.safetensors.*1 \(tf_model.h5\); convert .* minibert2bert convert SRC DST"
     with pytest.raises(FileNotFoundError, match=message):
         read_checkpoint(tmp_path)
-
-
-@pytest.fixture(params=[2, 4, "legacy"])
-def torch_saved(request, tmp_path):
-    """Has torch write a tree, and reads it here."""
-    import torch
-
-    legacy = request.param == "legacy"
-    options = {} if legacy else {"pickle_protocol": request.param}
-
-    def write_and_read(tree, dtype="float32"):
-        path = tmp_path / "pytorch_model.bin"
-        torch.save(tree, path, _use_new_zipfile_serialization=not legacy, **options)
-        return read_torch_tensors(tmp_path, dtype)
-
-    return write_and_read
-
-
-@pytest.mark.parity
-def test_what_torch_writes_is_read_bit_by_bit(torch_saved):
-    import torch
-
-    base = torch.randn(4, 6, dtype=torch.float32)
-    whole_numbers = ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
-    tree = {name: torch.arange(3).to(getattr(torch, name)) for name in whole_numbers}
-    tree |= {"half": base.half(), "bfloat": base.bfloat16(), "double": base.double()}
-    tree |= {"base": base, "row": base[2], "turned": base.t(), "strided": base[::2, 1::3]}
-    tree |= {"expanded": base[:, :1].expand(4, 3), "point": base[1, 2], "none": base[:, :0]}
-    tree |= {"truth": base > 0, "parameter": torch.nn.Parameter(base)}
-    # torch writes a parameter with an attribute in another way.
-    tree["parameter"].note = "of a trainer"
-    read = torch_saved(tree)
-    assert set(read) == set(tree)
-    for name, tensor in tree.items():
-        expected = tensor.float() if tensor.is_floating_point() else tensor
-        np.testing.assert_array_equal(read[name], expected.detach().numpy(), strict=True)
-    np.testing.assert_array_equal(torch_saved(tree, "float64")["double"], tree["double"].numpy())
-
-
-@pytest.mark.parity
-def test_weights_that_torch_ties_are_one_array(torch_saved):
-    import torch
-
-    model = torch.nn.ModuleDict(
-        {"embedding": torch.nn.Embedding(5, 2), "head": torch.nn.Linear(2, 5)}
-    )
-    model["head"].weight = model["embedding"].weight
-    read = torch_saved(model.state_dict())
-    assert read["head.weight"] is read["embedding.weight"]
-    np.testing.assert_array_equal(read["head.weight"], model["head"].weight.detach().numpy())
-
-
-@pytest.mark.parity
-def test_what_torch_writes_beside_dicts_of_tensors_is_refused(torch_saved):
-    import torch
-
-    with pytest.raises(ValueError, match=r"names .torch.nn.modules.linear.Linear|instruction"):
-        torch_saved(torch.nn.Linear(2, 3))
-    with pytest.raises(ValueError, match=r"names .torch.ComplexFloatStorage"):
-        torch_saved({"x": torch.ones(2, dtype=torch.complex64)})
-    with pytest.raises(ValueError, match="negative or the conjugate"):
-        torch_saved({"x": torch.ones(2, dtype=torch.complex64).conj().imag})

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from minibert2bert.arrays import Array
-from minibert2bert.checkpoints.safetensors_files import DTYPES, FLOATS, _convert
-from minibert2bert.checkpoints.torch_files import RefusedError
+from minibert2bert.checkpoints.safetensors_files import DTYPES, FLOATS, convert
+from minibert2bert.checkpoints.torch_pickle import RefusedError
 
 LEAVES = {
     "kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias",
@@ -81,7 +81,7 @@ def _extension(code: int, data: bytes, dtype: str) -> Array:
         raise RefusedError(f"a tensor is of dtype {stored}; readable are {', '.join(FLOATS)}")
     array = _reshaped(np.frombuffer(numbers, DTYPES[FLOATS[stored]]), shape)
     # The bytes of the file can be read only, and a model's weights are changed in training.
-    return _convert(array.copy(), FLOATS[stored], dtype)
+    return convert(array.copy(), FLOATS[stored], dtype)
 
 
 def _named(tree: Any) -> dict[str, Array]:

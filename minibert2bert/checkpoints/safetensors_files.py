@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -46,15 +46,14 @@ def read_tensors(folder: str | Path, dtype: str = "float32") -> dict[str, Array]
         ValueError: if a file is truncated, corrupt or of an unknown dtype, or if the dtype asked
             for is another one.
     """
-    if dtype not in ("float32", "float64", "auto"):
-        raise ValueError(f'dtype must be "float32", "float64" or "auto", got {dtype!r}')
+    check_dtype(dtype)
     recover(folder)
     path = Path(folder)
     # In this order, as transformers does: it saves one file and leaves an older index beside it.
     if (path / SINGLE).is_file():
-        return dict(_read_file(path / SINGLE, dtype))
+        return _read_file(path / SINGLE, dtype)
     if (path / INDEX).is_file():
-        return _read_shards(path, dtype)
+        return read_shards(path / INDEX, dtype, _read_file)
     found = sorted(p.name for p in path.iterdir()) if path.is_dir() else None
     content = "there is no such folder" if found is None else f"it holds {found or 'nothing'}"
     hint = ""
@@ -63,38 +62,63 @@ def read_tensors(folder: str | Path, dtype: str = "float32") -> dict[str, Array]
     raise FileNotFoundError(f"{folder} must hold {SINGLE} or {INDEX}, but {content}{hint}")
 
 
-def _read_shards(folder: Path, dtype: str) -> dict[str, Array]:
-    path = folder / INDEX
+def check_dtype(dtype: str) -> None:
+    """Refuse what read_tensors cannot give.
+
+    Raises:
+        ValueError: if the dtype is none of the three.
+    """
+    if dtype not in ("float32", "float64", "auto"):
+        raise ValueError(f'dtype must be "float32", "float64" or "auto", got {dtype!r}')
+
+
+def read_shards(
+    index: Path, dtype: str, read_file: Callable[[Path, str], dict[str, Array]]
+) -> dict[str, Array]:
+    """Read the tensors that an index lists, each from the file that the index says.
+
+    Args:
+        index: JSON with a weight_map from tensor to file
+        dtype: what floating-point tensors become
+        read_file: reads one of the files
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the index is broken, leads out of its folder, or lists too much.
+    """
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         files = {str(name): str(file) for name, file in names.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"{path} must be JSON with a weight_map from tensor to file ({error!r}); "
+            f"{index} must be JSON with a weight_map from tensor to file ({error!r}); "
             "copy the file again"
         ) from None
     tensors: dict[str, Array] = {}
     for file in sorted(set(files.values())):
         # By name alone: the cache of the Hub holds links to files that lie elsewhere.
         if file in ("", ".", "..") or PureWindowsPath(file).name != file:
-            raise ValueError(f"{path} names {file!r}, which is outside of its own folder")
-        if not os.path.isfile(folder / file):
-            raise FileNotFoundError(f"{path} names {file!r}, which is missing; copy it as well")
-        read = _read_file(folder / file, dtype)
-        tensors |= {name: array for name, array in read if files.get(name) == file}
+            raise ValueError(f"{index} names {file!r}, which is outside of its own folder")
+        if not os.path.isfile(index.parent / file):
+            raise FileNotFoundError(f"{index} names {file!r}, which is missing; copy it as well")
+        read = read_file(index.parent / file, dtype)
+        tensors |= {name: array for name, array in read.items() if files.get(name) == file}
     missing = sorted(set(files) - set(tensors))
     if missing:
         raise ValueError(
-            f"{path} lists {len(missing)} tensors that its files do not hold, first {missing[0]!r}"
+            f"{index} lists {len(missing)} tensors that its files do not hold, first {missing[0]!r}"
         )
     return tensors
 
 
-def _read_file(path: Path, dtype: str) -> Iterator[tuple[str, Array]]:
-    for name, stored, shape, start in _read_header(path):
-        raw = np.memmap(path, DTYPES[stored], "c", start, shape) if 0 not in shape else None
-        array = np.zeros(shape, DTYPES[stored]) if raw is None else np.asarray(raw)
-        yield name, _convert(array, stored, dtype)
+def _read_file(path: Path, dtype: str) -> dict[str, Array]:
+    header = _read_header(path)
+    # One mapping for the file, not one a tensor: a process may hold only so many.
+    raw = np.asarray(np.memmap(path, np.uint8, "c"))
+    arrays: dict[str, Array] = {}
+    for name, stored, shape, start in header:
+        arrays[name] = convert(np.ndarray(shape, DTYPES[stored], raw, start), stored, dtype)
+    return arrays
 
 
 def _read_header(path: Path) -> list[tuple[str, str, tuple[int, ...], int]]:
@@ -124,7 +148,14 @@ def _read_header(path: Path) -> list[tuple[str, str, tuple[int, ...], int]]:
     ]
 
 
-def _convert(array: Array, stored: str, dtype: str) -> Array:
+def convert(array: Array, stored: str, dtype: str) -> Array:
+    """Give a floating-point array the dtype asked for, and any array its place between words.
+
+    Args:
+        array: as it lies in the file; bfloat16 as uint16
+        stored: its dtype in the file, a name of DTYPES
+        dtype: "float32", "float64" or "auto"
+    """
     if stored == "BF16":
         # A bfloat16 is the upper half of a float32.
         array = np.left_shift(array, 16, dtype=np.uint32, out=np.empty(array.shape, np.uint32))

@@ -14,7 +14,7 @@ import numpy as np
 
 from minibert2bert.arrays import Array
 from minibert2bert.checkpoints.safetensors_files import FLOATS
-from minibert2bert.checkpoints.torch_files import RefusedError
+from minibert2bert.checkpoints.torch_pickle import RefusedError
 
 LEAVES = {
     "kernel": "weight", "weight": "weight", "embeddings": "weight", "gamma": "weight",

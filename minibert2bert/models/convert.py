@@ -1,10 +1,11 @@
 """Rewrite a model's folder: other file formats to safetensors, tied halves to two copies."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-from minibert2bert.arrays import nest
+from minibert2bert.arrays import Array, nest
 from minibert2bert.checkpoints.flax_files import read_flax_tensors
 from minibert2bert.checkpoints.folders import replacing
 from minibert2bert.checkpoints.safetensors_files import INDEX, is_weights_file
@@ -77,13 +78,37 @@ def read_any_format(kind: type[PretrainedModel], config: Any, source: Path) -> P
         FileNotFoundError: if the folder holds none of the formats.
     """
     native = ("model.safetensors", INDEX, "pytorch_model.bin", "pytorch_model.bin.index.json")
-    if not any((source / name).is_file() for name in native):
-        for name, read in FOREIGN.items():
-            if (source / name).is_file():
-                model = kind.from_tensors(config, read(source / name))
-                model.read_settings(source)
-                return model
+    if any((source / name).is_file() for name in native):
+        return kind.from_pretrained(source, config=config)
+    for name, read in FOREIGN.items():
+        tensors: dict[str, Array] = {}
+        for file in files_of(source, name):
+            tensors |= read(file)
+        if tensors:
+            model = kind.from_tensors(config, tensors)
+            model.read_settings(source)
+            return model
     return kind.from_pretrained(source, config=config)
+
+
+def files_of(source: Path, name: str) -> list[Path]:
+    """List the files of a format: one, its shards, or none.
+
+    Args:
+        source: the folder
+        name: of a file that is not sharded
+
+    Raises:
+        ValueError: if the index of shards names a file outside of the folder.
+    """
+    index = source / f"{name}.index.json"
+    if not index.is_file():
+        return [source / name] if (source / name).is_file() else []
+    files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    outside = [file for file in files if Path(file).name != file]
+    if outside:
+        raise ValueError(f"{index} names {outside[0]!r}, which is outside of its own folder")
+    return [source / file for file in files]
 
 
 def model_class(config: Any) -> type[PretrainedModel]:

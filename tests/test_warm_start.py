@@ -55,6 +55,24 @@ def test_two_berts_lack_exactly_the_cross_attention(folders):
     assert not model.encoder.config.is_decoder
 
 
+def test_strict_refuses_what_the_model_has_no_place_for(folders, tmp_path):
+    model = BertModel.from_pretrained(folders["bert"])
+    extra = {**model.parameters(), "adapter.weight": np.zeros(3, np.float32)}
+    write_tensors(tmp_path, extra)
+    (tmp_path / "config.json").write_text(model.config.to_json())
+    load = EncoderDecoderModel.from_encoder_decoder_pretrained
+    assert load(tmp_path, folders["bert"]).load_report.unexpected == ["encoder.adapter.weight"]
+    with pytest.raises(ValueError, match=r"1 \(encoder.adapter.weight\)"):
+        load(tmp_path, folders["bert"], strict=True)
+
+
+def test_the_report_says_that_what_is_new_must_be_trained(folders):
+    model = EncoderDecoderModel.from_encoder_decoder_pretrained(folders["bert"], folders["bert"])
+    assert "new: 20 (" in str(model.load_report)
+    assert "train the model before you use it" in str(model.load_report)
+    assert "train" not in str(BertModel.from_pretrained(folders["bert"]).load_report)
+
+
 def test_a_headless_decoder_file_lacks_the_head_too(folders, tmp_path):
     BertModel.from_pretrained(folders["bert"]).save_pretrained(tmp_path)
     model = EncoderDecoderModel.from_encoder_decoder_pretrained(tmp_path, tmp_path)

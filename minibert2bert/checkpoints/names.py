@@ -38,8 +38,11 @@ class LoadReport:
     unexpected: list[str]
 
     def __str__(self) -> str:
-        lists = {"loaded": self.loaded, "new": self.new, "unexpected": self.unexpected}
-        return "\n".join(f"{kind}: {summary(names)}" for kind, names in lists.items())
+        advice = "; initialised afresh: train the model before you use it" if self.new else ""
+        return (
+            f"loaded: {summary(self.loaded)}\nnew: {summary(self.new)}{advice}\n"
+            f"unexpected: {summary(self.unexpected)}"
+        )
 
 
 def summary(names: list[str]) -> str:

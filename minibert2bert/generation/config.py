@@ -176,9 +176,12 @@ class GenerationConfig:
             return self.decoder_start_token_id
         if self.bos_token_id is not None:
             return self.bos_token_id
+        ids = {name: getattr(self, name) for name in ("pad_token_id", "eos_token_id")}
+        known = ", ".join(f"{name} is {value}" for name, value in ids.items() if value is not None)
         raise ValueError(
             "the decoder must start with decoder_start_token_id or bos_token_id, and neither is "
-            "set; pass decoder_start_token_id, usually the id of [CLS] or <s>"
+            "set; pass decoder_start_token_id=tokenizer.cls_token_id, or bos_token_id where there "
+            f"is one ({known or 'no other id is known either'})"
         )
 
 

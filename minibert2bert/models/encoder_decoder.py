@@ -182,6 +182,7 @@ class EncoderDecoderModel(EncoderDecoderPair):
         tie_encoder_decoder: bool = False,
         rng: np.random.Generator | None = None,
         cross_attention_init: str = "random",
+        strict: bool = False,
         **keywords: Any,
     ) -> "EncoderDecoderModel":
         """Join two pretrained checkpoints into a warm-started model.
@@ -193,6 +194,7 @@ class EncoderDecoderModel(EncoderDecoderPair):
             rng: source of what the checkpoints lack: cross-attention, projection, perhaps parts
                 of the head; None takes a fresh one.
             cross_attention_init: "random", or "self" to copy each layer's self-attention
+            strict: whether a tensor that the model has no place for is an error
             keywords: encoder_model, decoder_model: ready parts; encoder_config, decoder_config;
                 with encoder_ or decoder_ in front, fields of a part's config; all others, and
                 decoder_start_token_id, are fields of the pair's config.
@@ -211,6 +213,7 @@ class EncoderDecoderModel(EncoderDecoderPair):
             tie_encoder_decoder,
             rng,
             cross_attention_init,
+            strict,
             **keywords,
         )
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert2bert.arrays import Array, Params, flatten, nest
+from minibert2bert.checkpoints.names import summary
 from minibert2bert.models.auto import AutoConfig, AutoModel, AutoModelForCausalLM
 from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import EncoderDecoderConfig
@@ -97,6 +98,7 @@ def from_encoder_decoder_pretrained(
     tie_encoder_decoder: bool = False,
     rng: np.random.Generator | None = None,
     cross_attention_init: str = "random",
+    strict: bool = False,
     **keywords: Any,
 ) -> EncoderDecoderModel:
     """Join two checkpoints; see EncoderDecoderModel.from_encoder_decoder_pretrained."""
@@ -117,6 +119,12 @@ def from_encoder_decoder_pretrained(
         read.config, write.config, tie_encoder_decoder=tie_encoder_decoder, **settings
     )
     model = EncoderDecoderModel(config, encoder=read, decoder=write, rng=rng)
+    report = model.load_report
+    if strict and report is not None and report.unexpected:
+        raise ValueError(
+            f"the checkpoints hold tensors that the model has no place for: "
+            f"{summary(report.unexpected)}; leave them out with strict=False"
+        )
     if cross_attention_init == "self":
         model.set_parameters(with_copied_cross_attention(model.params))
     return model

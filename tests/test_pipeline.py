@@ -46,3 +46,9 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_with_the_line_to
     model.resize_token_embeddings(3999, side=side)
     with pytest.raises(ValueError, match=rf'resize_token_embeddings\(4000, side="{side}"\)'):
         pipeline("text2text-generation", model, tokenizer)
+
+
+def test_the_shipped_vocabulary_remembers_no_path_of_its_making():
+    content = (DEMO_FOLDER / "spiece.model").read_bytes()
+    assert b"/tmp/" not in content
+    assert b"text.txt" not in content

@@ -4,6 +4,7 @@ python -m minibert2bert.demo.train --data deu-eng.tsv.gz --output FOLDER
 """
 
 import argparse
+import io
 import sys
 import tempfile
 import time
@@ -35,11 +36,11 @@ def train_tokenizer(split: Split, folder: Path) -> BertGenerationTokenizer:
     """
     import sentencepiece
 
-    text = folder / "text.txt"
-    text.write_text("\n".join(side for pair in split.train for side in pair), encoding="utf-8")
+    model = io.BytesIO()
+    # By way of memory, for a trained model remembers the paths of its files.
     sentencepiece.SentencePieceTrainer.train(
-        input=str(text),
-        model_prefix=str(folder / "spiece"),
+        sentence_iterator=(side for pair in split.train for side in pair),
+        model_writer=model,
         vocab_size=VOCAB_SIZE,
         character_coverage=0.9998,
         pad_id=0,
@@ -51,6 +52,7 @@ def train_tokenizer(split: Split, folder: Path) -> BertGenerationTokenizer:
         num_threads=1,
         minloglevel=2,
     )
+    (folder / "spiece.model").write_bytes(model.getvalue())
     return BertGenerationTokenizer(folder / "spiece.model", model_max_length=LONGEST_INPUT)
 
 

@@ -13,7 +13,7 @@ from minibert2bert.generation.beam_search import (
     start_beams,
 )
 from minibert2bert.generation.config import GenerationConfig
-from minibert2bert.generation.generate import generate_ids
+from minibert2bert.generation.strategies import generate_ids
 from minibert2bert.generation.hypotheses import Hypotheses, top_k
 from minibert2bert.generation.search import greedy_search
 from minibert2bert.generation.settings import resolve

@@ -3,7 +3,7 @@ import pytest
 from table_model import TableModel
 
 from minibert2bert.generation.config import GenerationConfig
-from minibert2bert.generation.generate import generate_ids
+from minibert2bert.generation.strategies import generate_ids
 from minibert2bert.generation.search import GreedyState, call_model, greedy_step
 from minibert2bert.generation.settings import resolve
 from minibert2bert.generation.stopping import stopping_criteria

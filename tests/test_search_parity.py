@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minibert2bert.generation.config import GenerationConfig
-from minibert2bert.generation.generate import generate_ids
+from minibert2bert.generation.strategies import generate_ids
 
 START = 2
 EVERYTHING = {"output_scores": True, "output_logits": True, "return_dict_in_generate": True}

@@ -1,52 +1,71 @@
-"""The door of generation: check what was asked, then run the search that was asked for."""
+"""generate(): read a batch, let a search write an answer to each row."""
+
+from typing import Any
 
 import numpy as np
 
 from minibert2bert.arrays import Array
-from minibert2bert.generation.beam_search import beam_search
+from minibert2bert.device import to_numpy
 from minibert2bert.generation.config import GenerationConfig
-from minibert2bert.generation.outputs import (
-    GenerateBeamEncoderDecoderOutput,
-    GenerateEncoderDecoderOutput,
-)
-from minibert2bert.generation.processors import logits_processors
-from minibert2bert.generation.search import NextLogits, greedy_search
-from minibert2bert.generation.settings import resolve
-from minibert2bert.generation.stopping import stopping_criteria
+from minibert2bert.generation.prompt import mask_from_padding, start_prompt, within_positions
+from minibert2bert.generation.session import DecodingSession
+from minibert2bert.generation.strategies import generate_ids
+from minibert2bert.models.encoder_decoder import EncoderDecoderModel
+from minibert2bert.models.inputs import ArrayLike, check_ids
+
+SPECIAL_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
 
-def generate_ids(
-    next_logits: NextLogits,
-    prompt_ids: Array,
-    config: GenerationConfig,
-    prompt_mask: Array | None = None,
-) -> GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput:
-    """Continue the prompts by greedy search, or by beam search if num_beams is above 1.
-
-    Args:
-        next_logits: the model, see `search.NextLogits`. It is called with the B prompts, or with
-            each of them num_beams times, one after the other.
-        prompt_ids: (B, prompt), on the host; what the decoder starts with
-        config: the options, already merged
-        prompt_mask: (B, prompt), 0 where a prompt is padded on the left; None if none is. Only
-            repetition_penalty reads it: the model must mask by itself.
-
-    Returns:
-        output: sequences int64, (B, T), or (B * num_return_sequences, T) by beam search
-
-    Raises:
-        ValueError: prompts that are no matrix of ids, or options that contradict each other.
-    """
-    if prompt_ids.ndim != 2 or prompt_ids.size == 0 or prompt_ids.dtype.kind not in "iu":
+def generate(
+    model: EncoderDecoderModel,
+    input_ids: ArrayLike | None = None,
+    attention_mask: ArrayLike | None = None,
+    generation_config: GenerationConfig | None = None,
+    encoder_outputs: Any = None,
+    inputs_embeds: Array | None = None,
+    decoder_input_ids: ArrayLike | None = None,
+    decoder_attention_mask: ArrayLike | None = None,
+    **options: Any,
+) -> Any:
+    """Read a batch, and write an answer to each row; see EncoderDecoderModel.generate."""
+    config = merged_config(model, generation_config, options)
+    ids = None
+    if input_ids is not None:
+        ids = check_ids("input_ids", input_ids, model.config.encoder.vocab_size)
+    mask = None if attention_mask is None else to_numpy(np.asarray(attention_mask))
+    if mask is None and ids is not None:
+        mask = mask_from_padding(ids, config)
+    read = model.encode(encoder_outputs, (False, False), ids, mask, inputs_embeds)
+    states, _ = model.project(read.last_hidden_state)
+    if mask is not None and mask.shape != states.shape[:2]:
         raise ValueError(
-            f"prompt_ids must be whole numbers of shape (batch, length), at least one of each, "
-            f"got {prompt_ids.dtype} of shape {prompt_ids.shape}"
+            f"attention_mask must have shape {states.shape[:2]}, one number for each token, "
+            f"got {mask.shape}"
         )
-    settings = resolve(config, prompt_ids.shape[1])
-    if prompt_mask is not None:
-        prompt_mask = np.repeat(prompt_mask, settings.num_beams, axis=0)
-    processors = logits_processors(settings, prompt_mask)
-    search = greedy_search if settings.num_beams == 1 else beam_search
-    return search(
-        next_logits, prompt_ids.astype(np.int64), processors, stopping_criteria(settings), settings
+    prompt, prompt_mask = start_prompt(
+        model, config, states.shape[0], decoder_input_ids, decoder_attention_mask
+    )
+    config = within_positions(config, prompt.shape[1], model.config.decoder.num_positions)
+    session = DecodingSession(model.decoder, states, mask, prompt_mask)
+    output = generate_ids(session, prompt, config, prompt_mask)
+    return output if config.return_dict_in_generate else output.sequences
+
+
+def merged_config(
+    model: EncoderDecoderModel, given: GenerationConfig | None, options: dict[str, Any]
+) -> GenerationConfig:
+    """Merge what was said: the call, a config passed to it, the model's, its config.json.
+
+    A model with a generation_config takes only the special ids from config.json, whose other
+    settings are then leftovers.
+    """
+    merged = (given or GenerationConfig()).updated(**options)
+    from_file = GenerationConfig.from_model_config(
+        model.config.to_dict(), model.config.decoder.to_dict()
+    )
+    if model.generation_config is None:
+        return merged.with_fallback(from_file)
+    ids = {name: value for name, value in from_file.to_dict().items() if name in SPECIAL_IDS}
+    return merged.with_fallback(model.generation_config).with_fallback(
+        GenerationConfig.from_dict(ids)
     )

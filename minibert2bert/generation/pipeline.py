@@ -7,8 +7,8 @@ from typing import Any
 
 from minibert2bert.checkpoints.folders import recover
 from minibert2bert.generation.config import GenerationConfig
+from minibert2bert.generation.generate import merged_config
 from minibert2bert.generation.scores import sequence_scores
-from minibert2bert.generation.session import merged_config
 from minibert2bert.hub import resolve
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 

@@ -239,7 +239,7 @@ class EncoderDecoderModel(EncoderDecoderPair):
         Raises:
             ValueError: if an option is unknown or out of range, or an input does not fit.
         """
-        from minibert2bert.generation.session import generate
+        from minibert2bert.generation.generate import generate
 
         return generate(self, input_ids, attention_mask, **options)
 

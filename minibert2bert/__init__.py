@@ -2,6 +2,7 @@
 
 from minibert2bert.generation.config import GenerationConfig
 from minibert2bert.generation.pipeline import pipeline
+from minibert2bert.generation.streaming import TextIteratorStreamer, TextStreamer
 from minibert2bert.inspection.gradient_check import check_gradients
 from minibert2bert.inspection.trace import trace
 from minibert2bert.models.auto import (
@@ -30,6 +31,7 @@ from minibert2bert.tokenization.sentencepiece_tokenizer import BertGenerationTok
 from minibert2bert.tokenization.wordpiece_tokenizer import BertTokenizer
 from minibert2bert.training.loop import train
 from minibert2bert.training.optimizer import AdamW
+from minibert2bert.training.settings import TrainingSettings
 
 __version__ = "0.1.0"
 
@@ -60,6 +62,9 @@ __all__ = [
     "RobertaForCausalLM",
     "RobertaModel",
     "RobertaTokenizer",
+    "TextIteratorStreamer",
+    "TextStreamer",
+    "TrainingSettings",
     "check_gradients",
     "pipeline",
     "trace",

@@ -24,7 +24,9 @@ from minibert2bert.components.loss import IGNORE
 from minibert2bert.inspection.gradient_check import check_gradients
 from minibert2bert.models.bert_generation import bert_generation
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
-from minibert2bert.training.loop import mean_loss, train
+from minibert2bert.training.evaluation import mean_loss
+from minibert2bert.training.loop import train
+from minibert2bert.training.settings import TrainingSettings
 
 EXACT = 1e-12
 FEW = settings(max_examples=15, deadline=None, derandomize=True)
@@ -268,9 +270,10 @@ def test_training_learns_a_batch_by_heart_in_seconds():
     rng = np.random.default_rng(1)
     pairs = [(words(rng, 5).tolist(), [*words(rng, n).tolist(), END]) for n in (2, 3, 4, 5)]
     steps, begin = [], time.process_time()
-    train(model, pairs, 300, batch_size=4, learning_rate=0.01, on_step=steps.append)
+    settings = TrainingSettings(max_steps=300, train_batch_size=4, learning_rate=0.01)
+    train(model, pairs, settings, callbacks=[steps.append])
     assert time.process_time() - begin < 5
-    assert steps[0].loss > 2
+    assert steps[1].loss > 2
     assert mean_loss(model, pairs) < 0.05
     for source, labels in pairs:
         assert model.generate([source]).tolist() == [[START, *labels]]

@@ -1,12 +1,12 @@
-"""AdamW against its formula in plain Python, and against torch."""
+"""AdamW and Adam against the formula in plain Python, and against torch."""
 
 import math
 
 import numpy as np
 import pytest
 
-from minibert2bert.training.optimizer import AdamW, clip_by_global_norm
-from minibert2bert.training.schedule import linear_schedule
+from minibert2bert.training.optimizer import Adam, AdamW, clip_by_global_norm, make_optimizer
+from minibert2bert.training.settings import TrainingSettings
 
 
 def random_params(rng):
@@ -56,6 +56,77 @@ def test_ten_steps_equal_torch():
         np.testing.assert_allclose(params[name], tensor.numpy(), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parity
+def test_ten_steps_of_adam_equal_torch():
+    import torch
+
+    rng = np.random.default_rng(1)
+    params = random_params(rng)
+    tensors = {name: torch.tensor(array.copy()) for name, array in params.items()}
+    reference = torch.optim.Adam(tensors.values(), lr=0.01, betas=(0.8, 0.95), eps=1e-6)
+    optimizer = Adam(params, learning_rate=0.01, betas=(0.8, 0.95), eps=1e-6)
+    for _ in range(10):
+        gradients = random_params(rng)
+        for name, tensor in tensors.items():
+            tensor.grad = torch.tensor(gradients[name])
+        reference.step()
+        optimizer.step(gradients)
+    for name, tensor in tensors.items():
+        np.testing.assert_allclose(params[name], tensor.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_adam_does_not_decay_what_adamw_does():
+    rng = np.random.default_rng(5)
+    params, gradients = random_params(rng), random_params(rng)
+    plain, decayed = ({n: a.copy() for n, a in params.items()} for _ in range(2))
+    Adam(plain, learning_rate=0.1).step(gradients)
+    AdamW(decayed, learning_rate=0.1, weight_decay=0.2).step(gradients)
+    expected = plain["weight"] - 0.1 * 0.2 * params["weight"]
+    np.testing.assert_allclose(decayed["weight"], expected, rtol=1e-12)
+    np.testing.assert_array_equal(decayed["bias"], plain["bias"])
+
+
+def test_the_settings_make_the_optimizer():
+    betas = {"adam_beta1": 0.8, "adam_beta2": 0.9, "adam_epsilon": 1e-3, "learning_rate": 0.1}
+    made = make_optimizer(TrainingSettings(**betas, weight_decay=0.2), {})
+    assert (type(made), made.weight_decay) == (AdamW, 0.2)
+    adam = make_optimizer(TrainingSettings(**betas, optim="adam"), {})
+    assert (type(adam), adam.weight_decay) == (Adam, 0.0)
+    for optimizer in (made, adam):
+        assert (optimizer.betas, optimizer.eps, optimizer.learning_rate) == ((0.8, 0.9), 1e-3, 0.1)
+
+
+def test_an_optimizer_with_a_loaded_state_goes_on_as_the_first_would():
+    rng = np.random.default_rng(6)
+    params, gradients = random_params(rng), [random_params(rng) for _ in range(3)]
+    first = AdamW(params)
+    first.step(gradients[0])
+    second = AdamW({name: array.copy() for name, array in params.items()})
+    second.load_state(first.state(), first.steps)
+    for optimizer in (first, second):
+        optimizer.step(gradients[1])
+        optimizer.step(gradients[2])
+    for name, array in params.items():
+        np.testing.assert_array_equal(second.params[name], array)
+
+
+def test_the_state_has_the_names_of_torch():
+    optimizer = AdamW(random_params(np.random.default_rng(7)), betas=(0.9, 0.99))
+    optimizer.step({"weight": np.full((3, 2), 2.0)})
+    state = optimizer.state()
+    assert sorted(state) == ["exp_avg.weight", "exp_avg_sq.weight"]
+    np.testing.assert_allclose(state["exp_avg.weight"], 0.2)
+    np.testing.assert_allclose(state["exp_avg_sq.weight"], 0.04)
+
+
+def test_a_state_of_another_model_is_an_error_that_names_the_parameter():
+    optimizer = AdamW(random_params(np.random.default_rng(8)))
+    for name, shape in (("other", (3, 2)), ("weight", (2, 2))):
+        state = {f"{kind}.{name}": np.zeros(shape) for kind in ("exp_avg", "exp_avg_sq")}
+        with pytest.raises(ValueError, match=f"moments of {name} fit no parameter"):
+            optimizer.load_state(state, 1)
+
+
 def test_parameters_change_in_place_so_that_the_model_sees_it():
     params = random_params(np.random.default_rng(2))
     weight, before = params["weight"], params["weight"].copy()
@@ -95,13 +166,13 @@ def test_clipping_shortens_the_gradients_as_one_vector():
     np.testing.assert_allclose(clipped["b"], [[0.8]])
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_clipping_leaves_what_has_no_length_alone(bad):
+    clipped, norm = clip_by_global_norm({"a": np.array([1.0, bad]), "b": np.array([2.0])}, 1.0)
+    assert not math.isfinite(norm)
+    np.testing.assert_array_equal(clipped["b"], [2.0])
+
+
 def test_clipping_leaves_short_gradients_alone():
     clipped, _ = clip_by_global_norm({"a": np.array([0.3])}, 1.0)
     np.testing.assert_array_equal(clipped["a"], [0.3])
-
-
-def test_the_schedule_rises_to_one_and_falls_to_the_final_share():
-    factors = [linear_schedule(step, 4, 12, final=0.2) for step in range(13)]
-    np.testing.assert_allclose(factors[:5], [0.25, 0.5, 0.75, 1.0, 1.0])
-    np.testing.assert_allclose(np.diff(factors[4:]), -0.1)
-    assert factors[12] == pytest.approx(0.2)

@@ -50,7 +50,7 @@ def replacing(folder: str | Path, drop: Callable[[str], bool] = lambda _: False)
             with suppress(OSError):
                 target.rmdir()
         raise
-    _flush(target)
+    flush(target)
     recover(target)
 
 
@@ -71,7 +71,7 @@ def recover(folder: str | Path) -> None:
     for name in sorted(names, key="config.json".__eq__):
         with suppress(FileNotFoundError):  # Another reader has moved it.
             os.replace(finished / name, target / name)
-    _flush(target)
+    flush(target)
     shutil.rmtree(finished, ignore_errors=True)
 
 
@@ -87,8 +87,8 @@ def _finish(new: Path, target: Path, drop: Callable[[str], bool]) -> None:
     for path in new.iterdir():
         # A library may have made its file private; one made here has the usual permissions.
         path.chmod(dropped.stat().st_mode)
-        _flush(path)
-    _flush(new)
+        flush(path)
+    flush(new)
 
 
 def _dropped(finished: Path) -> list[str]:
@@ -101,7 +101,7 @@ def _dropped(finished: Path) -> list[str]:
     return [name for name in names if os.path.basename(name) == name]
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Have the file system write a file, or the names in a folder, down to the disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows does this by itself, and opens no folders.

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from minibert2bert.models.config import BertGenerationConfig, EncoderDecoderConf
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 from minibert2bert.tokenization.sentencepiece_tokenizer import BertGenerationTokenizer
 from minibert2bert.training.batches import Pair
-from minibert2bert.training.loop import TrainingStep, mean_loss, train
+from minibert2bert.training.evaluation import mean_loss
+from minibert2bert.training.events import Event, TrainingStep
+from minibert2bert.training.loop import train
+from minibert2bert.training.settings import TrainingSettings
 
 VOCAB_SIZE = 4000
 LONGEST_ROW, LONGEST_INPUT = 22, 64
@@ -93,23 +97,24 @@ def fresh_model(seed: int) -> EncoderDecoderModel:
     return model
 
 
-def print_progress(total_steps: int) -> deque[TrainingStep]:
-    """Return a list that prints every hundredth step appended to it."""
-    started = time.perf_counter()
+def print_progress(total_steps: int) -> Callable[[Event], None]:
+    """Return a callback that prints every hundredth step."""
+    started, steps = time.perf_counter(), deque[TrainingStep](maxlen=100)
 
-    class Progress(deque[TrainingStep]):
-        def append(self, step: TrainingStep) -> None:
-            super().append(step)
-            if step.step % 100 == 0:
-                mean = sum(s.loss for s in self) / len(self)
-                speed = sum(s.targets for s in self) * step.step / len(self)
-                speed /= time.perf_counter() - started
-                print(
-                    f"step {step.step}/{total_steps}  loss {mean:.3f}  {speed:.0f} targets/s",
-                    file=sys.stderr,
-                )
+    def report(event: Event) -> None:
+        if not isinstance(event, TrainingStep):
+            return
+        steps.append(event)
+        if event.step % 100 == 0:
+            mean = sum(s.loss for s in steps) / len(steps)
+            speed = sum(s.targets for s in steps) * event.step / len(steps)
+            speed /= time.perf_counter() - started
+            print(
+                f"step {event.step}/{total_steps}  loss {mean:.3f}  {speed:.0f} targets/s",
+                file=sys.stderr,
+            )
 
-    return Progress(maxlen=100)
+    return report
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -130,20 +135,19 @@ def main(arguments: list[str] | None = None) -> None:
         dev = tokenize_pairs(split.dev, tokenizer)
         print(f"{len(pairs)} pairs to train on", file=sys.stderr)
         model = fresh_model(options.seed)
-        train(
-            model,
-            pairs,
-            total_steps=options.steps,
-            batch_size=options.batch_size,
+        settings = TrainingSettings(
+            max_steps=options.steps,
+            train_batch_size=options.batch_size,
             learning_rate=options.learning_rate,
             warmup_steps=min(300, options.steps // 10),
-            final_learning_rate=0.02,
-            betas=(0.9, 0.98),
-            label_smoothing=0.1,
+            final_share=0.02,
+            adam_beta2=0.98,
+            weight_decay=0.01,
+            label_smoothing_factor=0.1,
             dropout=False,
             seed=options.seed,
-            on_step=print_progress(options.steps).append,
         )
+        train(model, pairs, settings, callbacks=[print_progress(options.steps)])
         print(f"loss on held-out pairs: {mean_loss(model, dev):.3f}", file=sys.stderr)
         model.save_pretrained(options.output, dtype="float16")
         tokenizer.save_pretrained(options.output)

@@ -1,4 +1,4 @@
-"""AdamW, as a function of a flat dict of gradients."""
+"""AdamW and Adam: from a flat dict of gradients to better parameters."""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from minibert2bert.arrays import Array, sum_shared
+from minibert2bert.components.blocks import blocks
+from minibert2bert.training.settings import TrainingSettings
+
+MEAN, SQUARE = "exp_avg", "exp_avg_sq"
 
 
 class AdamW:
@@ -59,24 +63,107 @@ class AdamW:
         for name, gradient in sum_shared(gradients, self.params).items():
             self._move(name, gradient, rate)
 
+    def state(self) -> dict[str, Array]:
+        """Return the moments, by the names that torch has for them and those of the parameters.
+
+        Returns:
+            exp_avg.NAME and exp_avg_sq.NAME of every parameter that has been moved: the arrays
+            themselves, which the next step changes
+        """
+        means = {f"{MEAN}.{name}": mean for name, (mean, _) in self._moments.items()}
+        squares = {f"{SQUARE}.{name}": square for name, (_, square) in self._moments.items()}
+        return {**means, **squares}
+
+    def load_state(self, state: Mapping[str, Array], steps: int) -> None:
+        """Go on from the moments of an earlier run.
+
+        Args:
+            state: what state() returned; the arrays are copied.
+            steps: t, the number of steps taken
+
+        Raises:
+            ValueError: if the moments are not those of these parameters.
+        """
+        names = [name.removeprefix(f"{MEAN}.") for name in state if name.startswith(f"{MEAN}.")]
+        moments = {}
+        for name in names:
+            pair = state[f"{MEAN}.{name}"], state[f"{SQUARE}.{name}"]
+            if name not in self.params or {m.shape for m in pair} != {self.params[name].shape}:
+                raise ValueError(
+                    f"the moments of {name} fit no parameter to be moved; "
+                    "they belong to another model, or to one with other frozen parameters"
+                )
+            mean, square = (_copied(moment, self.params[name]) for moment in pair)
+            moments[name] = mean, square
+        self._moments, self.steps = moments, steps
+
     def _move(self, name: str, gradient: Array, rate: float) -> None:
         parameter = self.params[name]
         if name not in self._moments:
             self._moments[name] = np.zeros_like(parameter), np.zeros_like(parameter)
         mean, square = self._moments[name]
+        for block in blocks(parameter):
+            self._move_block(parameter[block], gradient[block], mean[block], square[block], rate)
+
+    def _move_block(
+        self, parameter: Array, gradient: Array, mean: Array, square: Array, rate: float
+    ) -> None:
         beta1, beta2 = self.betas
         mean *= beta1
         mean += (1 - beta1) * gradient
         square *= beta2
-        square += (1 - beta2) * np.square(gradient)
-        root = np.sqrt(square)
+        scaled = np.square(gradient)
+        scaled *= 1 - beta2
+        square += scaled
+        root = np.sqrt(square, out=scaled)
         root /= math.sqrt(1 - beta2**self.steps)
         root += self.eps
-        update = mean / root
+        update = np.divide(mean, root, out=root)
         update *= rate / (1 - beta1**self.steps)
         if parameter.ndim > 1:
             parameter *= 1 - rate * self.weight_decay
         parameter -= update
+
+
+class Adam(AdamW):
+    """Adam as its authors have it: AdamW without the decay.
+
+    (Kingma and Ba, 2015, algorithm 1)
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Array],
+        learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        """Start with moments of zero; see AdamW."""
+        super().__init__(params, learning_rate, betas, eps, weight_decay=0.0)
+
+
+def _copied(array: Array, like: Array) -> Array:
+    copy = np.zeros_like(like)
+    copy[...] = np.asarray(array, like=like)
+    return copy
+
+
+def make_optimizer(settings: TrainingSettings, params: dict[str, Array]) -> AdamW:
+    """Build the optimizer that the settings name.
+
+    Args:
+        settings: optim, learning_rate, adam_beta1, adam_beta2, adam_epsilon, weight_decay
+        params: flat dict of the arrays to move
+
+    Returns:
+        an AdamW or an Adam
+    """
+    betas = settings.adam_beta1, settings.adam_beta2
+    if settings.optim == "adam":
+        return Adam(params, settings.learning_rate, betas, settings.adam_epsilon)
+    return AdamW(
+        params, settings.learning_rate, betas, settings.adam_epsilon, settings.weight_decay
+    )
 
 
 def clip_by_global_norm(
@@ -92,9 +179,10 @@ def clip_by_global_norm(
         max_norm: the greatest length allowed
 
     Returns:
-        gradients: of at most that length; norm: the length before
+        gradients: of at most that length; unchanged if they have none, being no numbers
+        norm: the length before
     """
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients.values()))
-    if norm <= max_norm:
+    if norm <= max_norm or not math.isfinite(norm):
         return dict(gradients), norm
     return {name: g * (max_norm / norm) for name, g in gradients.items()}, norm

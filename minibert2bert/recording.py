@@ -13,19 +13,22 @@ from contextvars import ContextVar
 
 from minibert2bert.arrays import Array
 
-_open: ContextVar[tuple[dict[str, Array], ...]] = ContextVar("open recordings", default=())
+_open: ContextVar[tuple[tuple[str, dict[str, Array]], ...]] = ContextVar(
+    "open recordings", default=()
+)
 _scopes: ContextVar[tuple[str, ...]] = ContextVar("open scopes", default=())
 
 
 @contextmanager
-def recording(active: bool = True) -> Iterator[dict[str, Array]]:
+def recording(active: bool = True, prefix: str = "") -> Iterator[dict[str, Array]]:
     """Collect what record() is given inside the block: a dict from full dotted name to array.
 
     Args:
         active: False leaves the dict empty, and costs nothing.
+        prefix: how the names begin that are collected
     """
     arrays: dict[str, Array] = {}
-    token = _open.set((*_open.get(), arrays) if active else _open.get())
+    token = _open.set((*_open.get(), (prefix, arrays)) if active else _open.get())
     try:
         yield arrays
     finally:
@@ -42,10 +45,17 @@ def scope(name: str) -> Iterator[None]:
         _scopes.reset(token)
 
 
+def is_recording() -> bool:
+    """Whether anybody listens to what record() is given."""
+    return bool(_open.get())
+
+
 def record(name: str, array: Array) -> None:
     """Hand array to the open recordings, if there are any, under the open scopes and name."""
-    for arrays in _open.get():
-        arrays[".".join((*_scopes.get(), name))] = array
+    for prefix, arrays in _open.get():
+        full_name = ".".join((*_scopes.get(), name))
+        if full_name.startswith(prefix):
+            arrays[full_name] = array
 
 
 def recorded(arrays: dict[str, Array], prefix: str, ending: str) -> tuple[Array, ...]:

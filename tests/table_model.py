@@ -15,17 +15,19 @@ class TableModel:
         self.tables[..., 1] += end_bias
         self.wrap = wrap
         self.ids = None
+        self.inputs = None
         self.calls = []
 
     def __call__(self, tokens, parents):
         self.calls.append((tokens, parents))
         if self.ids is None:
             self.ids = tokens
+            self.inputs = np.arange(len(tokens)) // (len(tokens) // len(self.tables))
         else:
-            kept = self.ids if parents is None else self.ids[parents]
-            self.ids = np.concatenate([kept, tokens], axis=1)
-        inputs = np.arange(len(tokens)) // (len(tokens) // len(self.tables))
-        return self.wrap(self.logits(inputs, self.ids))
+            kept = slice(None) if parents is None else parents
+            self.inputs = self.inputs[kept]
+            self.ids = np.concatenate([self.ids[kept], tokens], axis=1)
+        return self.wrap(self.logits(self.inputs, self.ids))
 
     def logits(self, inputs, ids):
         before = ids[:, -2] if ids.shape[1] > 1 else ids[:, -1]

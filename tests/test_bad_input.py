@@ -270,7 +270,7 @@ GENERATE_MISTAKES = {
     "more tokens than positions": ({"max_length": 18}, ["16 positions", "18", "max_new_tokens=16"]),
     "more new ones": ({"max_new_tokens": 17}, ["16 positions", "18", "max_new_tokens=16"]),
     "unknown": ({"num_beans": 3}, ["no option num_beans", "did you mean num_beams"]),
-    "not here": ({"do_sample": True}, ["do_sample=True", "greedy and beam search", "leave"]),
+    "not here": ({"token_healing": True}, ["token_healing=True", "does not have", "leave"]),
     "no beam": ({"num_beams": 0}, ["num_beams", "at least 1", "got 0"]),
     "more than the beams": ({"num_return_sequences": 2}, ["at most num_beams", "2 of 1", "raise"]),
     "no room": ({"max_length": 1}, ["leave room after the prompt", "got 1", "max_new_tokens"]),

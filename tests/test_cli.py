@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from minibert2bert import pipeline
 from minibert2bert.cli import main
 
 SENTENCE = "My sister is reading a long letter."
@@ -66,6 +67,11 @@ def test_texts_from_a_file_and_from_stdin_come_in_order(capsys, tmp_path, monkey
         ["generate", "text", "--input", "file"],
         ["generate", "text", "--num-beams", "0"],
         ["generate", "text", "--num-beams", "two"],
+        ["generate", "text", "--temperature", "hot"],
+        ["generate", "text", "--stream", "--num-beams", "2"],
+        ["generate", "text", "--stream", "--num-return-sequences", "2"],
+        ["generate", "text", "--stream", "--json"],
+        ["generate", "text", "--stream", "--show-scores"],
         ["translate", "text"],
     ],
 )
@@ -84,6 +90,8 @@ def test_a_wrong_command_exits_with_2_and_says_how_it_goes(capsys, arguments):
         (["generate", "word " * 100], "shorten or split it"),
         (["generate", "--input", "nowhere.txt"], "nowhere.txt"),
         (["generate", "text", "--max-new-tokens", "100"], "max_new_tokens=64 at most"),
+        (["generate", "text", "--num-return-sequences", "2"], "must be at most num_beams"),
+        (["generate", "text", "--do-sample", "--temperature", "0"], "a float above 0"),
     ],
 )
 def test_a_failure_is_one_line_without_a_traceback(capsys, arguments, message):
@@ -102,10 +110,55 @@ def test_a_file_that_is_not_utf8_is_named(capsys, tmp_path):
     assert "must be UTF-8" in err
 
 
-def test_options_without_effect_are_told_on_stderr(capsys):
-    code, _, err = run(capsys, "generate", SENTENCE, "--length-penalty", "2")
-    assert code == 0
-    assert "no effect" in err
+@pytest.mark.parametrize(
+    "option", ["--length-penalty", "--temperature", "--top-k", "--top-p", "--seed"]
+)
+def test_an_option_without_effect_is_told_in_one_line_on_stderr(capsys, option):
+    code, out, err = run(capsys, "generate", SENTENCE, option, "2")
+    name = option.removeprefix("--").replace("-", "_")
+    assert (code, len(out.splitlines()), len(err.splitlines())) == (0, 1, 1)
+    assert err.startswith(f"minibert2bert: {name}=2")
+    assert "has no effect without" in err
+
+
+def test_an_option_without_effect_is_told_once_for_all_batches(capsys, tmp_path):
+    (tmp_path / "in.txt").write_text(f"{SENTENCE}\n" * 33, encoding="utf-8")
+    options = ("--input", str(tmp_path / "in.txt"), "--top-k", "3", "--max-new-tokens", "1")
+    code, out, err = run(capsys, "generate", *options)
+    assert (code, len(out.splitlines()), len(err.splitlines())) == (0, 33, 1)
+
+
+def test_a_streamed_text_is_the_text(capsys):
+    _, at_once, _ = run(capsys, "generate", SENTENCE, "How old are you?")
+    code, streamed, err = run(capsys, "generate", SENTENCE, "How old are you?", "--stream")
+    assert (code, streamed, err) == (0, at_once, "")
+
+
+def test_words_are_streamed_as_they_come(monkeypatch):
+    writes = []
+    monkeypatch.setattr(sys.stdout, "write", writes.append)
+    assert main(["generate", SENTENCE, "--stream"]) == 0
+    assert "".join(writes) == "Meine Schwester liest einen langen Brief.\n"
+    assert len([text for text in writes if text.strip()]) > 4
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("repetition_penalty", 30.0), ("no_repeat_ngram_size", 1), ("max_new_tokens", 2)],
+)
+def test_an_option_of_the_command_is_that_of_generate(capsys, option, value):
+    flag = "--" + option.replace("_", "-")
+    _, out, _ = run(capsys, "generate", "I see a man and a man.", flag, str(value))
+    translate = pipeline("text2text-generation")
+    expected = translate("I see a man and a man.", **{option: value})[0]["generated_text"]
+    assert out.rstrip("\n") == expected
+    assert expected != translate("I see a man and a man.")[0]["generated_text"]
+
+
+def test_several_answers_stand_on_lines_of_their_own(capsys):
+    options = ("--num-beams", "3", "--num-return-sequences", "2")
+    _, out, _ = run(capsys, "generate", SENTENCE, *options)
+    assert len(set(out.splitlines())) == 2
 
 
 def test_gradcheck_checks_every_component_and_the_whole_model(capsys):

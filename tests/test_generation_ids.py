@@ -5,8 +5,8 @@ import pytest
 from model_support import START, small_pair
 
 from minibert2bert.generation.config import GenerationConfig
-from minibert2bert.generation.pipeline import ids_of_tokenizer
 from minibert2bert.generation.generate import merged_config
+from minibert2bert.generation.pipeline import ids_of_tokenizer
 
 IDS = np.array([[5, 6, 7]])
 

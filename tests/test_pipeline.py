@@ -4,6 +4,9 @@ import pytest
 
 from minibert2bert import AutoTokenizer, EncoderDecoderModel, pipeline
 from minibert2bert.demo import DEMO_FOLDER
+from minibert2bert.generation.config import GenerationConfig
+from minibert2bert.generation.generate import SPECIAL_IDS
+from minibert2bert.generation.pipeline import BATCH_SIZE
 
 TEXTS = ["My sister is reading a long letter.", "How old are you?"]
 
@@ -32,6 +35,27 @@ def test_a_model_and_its_tokenizer_make_a_pipeline_too(translate):
         pipeline("text2text-generation", model)
     made = pipeline("text2text-generation", model, AutoTokenizer.from_pretrained(DEMO_FOLDER))
     assert made(TEXTS) == translate(TEXTS)
+
+
+def test_options_of_a_config_hold_for_more_texts_than_a_batch(translate):
+    config = GenerationConfig(max_new_tokens=1)
+    answers = translate.answers([TEXTS[0]] * (BATCH_SIZE + 1), generation_config=config)
+    assert {answer.text for answer in answers} == {"Meine"}
+
+
+def test_the_tokenizer_knows_the_special_ids_of_a_model_that_does_not(translate):
+    model = EncoderDecoderModel.from_pretrained(DEMO_FOLDER)
+    model.generation_config = GenerationConfig(max_new_tokens=20)
+    for config in (model.config, model.config.decoder):
+        for name in SPECIAL_IDS:
+            setattr(config, name, None)
+    made = pipeline("text2text-generation", model, translate.tokenizer)
+    assert made(TEXTS[0]) == translate(TEXTS[0])
+
+
+def test_stop_strings_need_no_tokenizer_here(translate):
+    found = translate(TEXTS[0], stop_strings=["nobody", "Schw"])
+    assert found == [{"generated_text": "Meine Schwester"}]
 
 
 def test_an_unknown_task_names_the_known_one():

@@ -2,11 +2,17 @@ import numpy as np
 import pytest
 from table_model import TableModel
 
+from minibert2bert.generation.beam_sampling import beam_sampling
+from minibert2bert.generation.beam_search import beam_search
+from minibert2bert.generation.call_arguments import CallArguments
 from minibert2bert.generation.config import GenerationConfig
-from minibert2bert.generation.strategies import generate_ids
-from minibert2bert.generation.search import GreedyState, call_model, greedy_step
+from minibert2bert.generation.contrastive_search import contrastive_search
+from minibert2bert.generation.group_beam_search import group_beam_search
+from minibert2bert.generation.sampling import sampling
+from minibert2bert.generation.search import SearchState, greedy_search, greedy_step
 from minibert2bert.generation.settings import resolve
 from minibert2bert.generation.stopping import stopping_criteria
+from minibert2bert.generation.strategies import generate_ids, strategy
 
 EOS, PAD, START = 1, 0, 2
 PROMPT = np.array([[START], [START]])
@@ -15,7 +21,9 @@ EVERYTHING = {"output_scores": True, "output_logits": True, "return_dict_in_gene
 
 def search(model, prompt=PROMPT, prompt_mask=None, **options):
     options = {"eos_token_id": EOS, "pad_token_id": PAD, **EVERYTHING, **options}
-    return generate_ids(model, prompt, GenerationConfig(**options), prompt_mask)
+    return generate_ids(
+        model, prompt, GenerationConfig(**options), CallArguments(prompt_mask=prompt_mask)
+    )
 
 
 class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
@@ -73,7 +81,7 @@ def test_greedy_search_takes_the_best_token_until_the_end(seed):
 
 def test_a_finished_row_gets_pad_and_the_others_go_on():
     settings = resolve(GenerationConfig(eos_token_id=EOS, pad_token_id=5), 1)
-    state = GreedyState(np.array([[START], [START]]), np.array([True, False]))
+    state = SearchState(np.array([[START], [START]]), np.array([True, False]))
     scores = np.array([[0.0, 1.0, 2.0], [0.0, 9.0, 3.0]])
     after = greedy_step(state, scores, stopping_criteria(settings), settings)
     assert after.ids.tolist() == [[START, 5], [START, EOS]]
@@ -83,16 +91,49 @@ def test_a_finished_row_gets_pad_and_the_others_go_on():
 
 def test_without_an_eos_there_is_no_pad_and_a_finished_row_goes_on():
     settings = resolve(GenerationConfig(pad_token_id=5), 1)
-    state = GreedyState(np.array([[START]]), np.array([True]))
+    state = SearchState(np.array([[START]]), np.array([True]))
     after = greedy_step(state, np.array([[0.0, 3.0]]), stopping_criteria(settings), settings)
     assert after.ids.tolist() == [[START, 1]]
 
 
 def test_of_equal_scores_greedy_search_takes_the_lowest_id():
     settings = resolve(GenerationConfig(), 1)
-    state = GreedyState(np.array([[START]]), np.array([False]))
+    state = SearchState(np.array([[START]]), np.array([False]))
     after = greedy_step(state, np.array([[0.0, 3.0, 3.0]]), stopping_criteria(settings), settings)
     assert after.ids.tolist() == [[START, 1]]
+
+
+@pytest.mark.parametrize(("eos", "lengths"), [(EOS, [2, 5]), (None, [5, 5])])
+def test_a_row_finished_by_the_caller_counts_the_tokens_it_has_written(eos, lengths):
+    model = TableModel(0, end_bias=-100.0)
+
+    def criterion(ids, scores):
+        return np.array([ids.shape[1] > 2, ids.shape[1] > 5])
+
+    options = {"eos_token_id": eos, "pad_token_id": PAD, **EVERYTHING}
+    call = CallArguments(stopping_criteria=[criterion])
+    output = generate_ids(model, PROMPT, GenerationConfig(**options), call)
+    assert [hypothesis.length for hypothesis in output.hypotheses] == lengths
+    assert (output.sequences[0, 3:] == PAD).all() == (eos == EOS)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, greedy_search),
+        ({"do_sample": True}, sampling),
+        ({"num_beams": 2}, beam_search),
+        ({"num_beams": 2, "do_sample": True}, beam_sampling),
+        ({"num_beams": 2, "num_beam_groups": 2, "diversity_penalty": 1.0}, group_beam_search),
+        ({"penalty_alpha": 0.6}, contrastive_search),
+        ({"penalty_alpha": 0.6, "top_k": 1}, greedy_search),
+        ({"penalty_alpha": 0.6, "do_sample": True}, sampling),
+        ({"penalty_alpha": 0.6, "num_beams": 2}, beam_search),
+    ],
+)
+def test_the_options_choose_the_search(options, expected):
+    chosen = strategy(resolve(GenerationConfig(**options), 1))
+    assert getattr(chosen, "func", chosen) is expected
 
 
 def test_the_search_ends_as_soon_as_every_row_has():
@@ -143,7 +184,8 @@ def test_scores_and_logits_are_kept_only_on_request():
 
 def test_an_output_can_be_read_by_name_and_by_position():
     output = search(TableModel(0), num_beams=2)
-    assert output.keys() == ["sequences", "sequences_scores", "scores", "logits", "beam_indices"]
+    expected = ["sequences", "sequences_scores", "scores", "logits", "beam_indices", "hypotheses"]
+    assert output.keys() == expected
     assert output[0] is output["sequences"] is output.sequences
 
 
@@ -175,4 +217,4 @@ def test_a_prompt_that_is_no_matrix_of_ids_is_refused(prompt):
 @pytest.mark.parametrize("shape", [(2, 1, 7), (3, 7)])
 def test_logits_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"last token's logits, \(2, V\), got shape"):
-        call_model(lambda tokens, parents: np.zeros(shape), PROMPT)
+        search(lambda tokens, parents: np.zeros(shape))

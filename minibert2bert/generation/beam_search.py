@@ -6,12 +6,15 @@ scored by the sum of its log-probabilities, a finished one by its final score,
     sum of log-probabilities / (number of generated tokens, eos included) ** length_penalty
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from minibert2bert.arrays import Array
+from minibert2bert.generation.active_model import ActiveModel, NextLogits
+from minibert2bert.generation.call_arguments import Criterion, Processor
 from minibert2bert.generation.hypotheses import (
     Hypotheses,
     best_continuations,
@@ -19,13 +22,18 @@ from minibert2bert.generation.hypotheses import (
     keep_best,
     lengthen,
 )
-from minibert2bert.generation.outputs import GenerateBeamEncoderDecoderOutput
-from minibert2bert.generation.processors import Processor, process
-from minibert2bert.generation.search import NextLogits, call_model
+from minibert2bert.generation.length_penalty import length_divisor
+from minibert2bert.generation.outputs import GenerateBeamEncoderDecoderOutput, StepOutputs
+from minibert2bert.generation.processors import process
+from minibert2bert.generation.scores import hypotheses_of
+from minibert2bert.generation.search_record import record_step
 from minibert2bert.generation.settings import GenerationSettings
-from minibert2bert.generation.stopping import Criterion, is_finished
+from minibert2bert.generation.stopping import is_finished
 
 EMPTY = np.float32(-np.inf)
+
+Choose: TypeAlias = Callable[[Hypotheses, Array, int], Hypotheses]
+"""From K running sequences, log_probs (B * K, V) and a number to so many candidates."""
 
 
 @dataclass(frozen=True)
@@ -50,52 +58,80 @@ def start_beams(prompt_ids: Array, num_beams: int) -> BeamState:
     """
     ids = np.repeat(prompt_ids[:, None], num_beams, axis=1)
     no_tokens = np.zeros_like(ids[:, :, :0])
+    no_log_probs = np.zeros((*ids.shape[:2], 0), dtype=np.float32)
     empty = np.full(ids.shape[:2], EMPTY)
     scores = empty.copy()
     scores[:, 0] = 0
     return BeamState(
-        running=Hypotheses(ids, scores, no_tokens),
-        finished=Hypotheses(ids, empty, no_tokens),
+        running=Hypotheses(ids, scores, no_tokens, no_log_probs),
+        finished=Hypotheses(ids, empty, no_tokens, no_log_probs),
         done=np.zeros(len(prompt_ids), dtype=bool),
     )
 
 
 def beam_step(
-    state: BeamState, log_probs: Array, criteria: Sequence[Criterion], settings: GenerationSettings
+    state: BeamState,
+    log_probs: Array,
+    criteria: Sequence[Criterion],
+    settings: GenerationSettings,
+    choose: Choose = best_continuations,
 ) -> BeamState:
     """Lengthen the running sequences by one token, and move those that end into the pool.
 
-    1. Of the K * V continuations of an input, the best 2 * K are the candidates; with E > 1 eos
-       ids, (1 + E) * K, so that K are left to go on even if all others end.
-    2. Candidates that end enter the pool if they are among the first K, and the pool keeps its
-       K best. The pool of an input that is done stays as it is.
-    3. The K best candidates that do not end go on.
+    Of the K * V continuations of an input, 2 * K become candidates; with E > 1 eos ids,
+    (1 + E) * K, so that K are left to go on even if all others end. See sort_out for the rest.
 
     Args:
         state: where the search stands
         log_probs: (B * K, V), after the processors
         criteria: what ends a sequence
-        settings: eos_token_id, pad_token_id, length_penalty, and those of is_settled
+        settings: eos_token_id, and those of sort_out
+        choose: (running, log_probs, width) -> candidates, the best `width` by default
 
     Returns:
         state: one step further
     """
-    B, K = state.running.scores.shape
-    width = K * max(2, 1 + len(settings.eos_token_id))
-    candidates = best_continuations(state.running, log_probs, width)
-    _, width, length = candidates.ids.shape
+    width = state.running.scores.shape[1] * max(2, 1 + len(settings.eos_token_id))
+    return sort_out(state, choose(state.running, log_probs, width), criteria, settings)
+
+
+def sort_out(
+    state: BeamState,
+    candidates: Hypotheses,
+    criteria: Sequence[Criterion],
+    settings: GenerationSettings,
+) -> BeamState:
+    """Decide what becomes of the candidates.
+
+    1. Those that end enter the pool if they are among the first K, and the pool keeps its K best.
+       The pool of an input that is done stays as it is.
+    2. The K best of those that do not end go on.
+
+    Args:
+        state: before the step
+        candidates: `width` of each input, in the order of their ranks
+        criteria: what ends a sequence
+        settings: pad_token_id, length_penalty, and those of is_settled
+
+    Returns:
+        state: after it
+    """
+    K = state.running.scores.shape[1]
+    B, width, length = candidates.ids.shape
     ends = is_finished(criteria, candidates.ids.reshape(B * width, length)).reshape(B, width)
 
     steps = length - settings.prompt_length
     enters = ends & (np.arange(width) < K) & ~state.done[:, None]
-    final_scores = np.where(enters, candidates.scores / steps**settings.length_penalty, EMPTY)
+    final_scores = np.where(enters, candidates.scores / length_divisor(steps, settings), EMPTY)
     pool = lengthen(state.finished, settings.pad_token_id)
     pool_scores = np.concatenate([pool.scores, final_scores], axis=1)
     finished = keep_best(join(pool, candidates), pool_scores, K)
 
     running = keep_best(candidates, np.where(ends, EMPTY, candidates.scores), K)
     settled = is_settled(running.scores[:, 0], finished.scores[:, -1], steps, settings)
-    return BeamState(running, finished, state.done | settled)
+    after = BeamState(running, finished, state.done | settled)
+    record_step(candidates, ends, final_scores, after, state.done, settings)
+    return after
 
 
 def is_settled(
@@ -123,7 +159,7 @@ def is_settled(
     length = steps
     if settings.early_stopping == "never" and settings.length_penalty > 0:
         length = settings.max_length - settings.prompt_length
-    return worst_finished >= best_running / length**settings.length_penalty
+    return worst_finished >= best_running / length_divisor(length, settings)
 
 
 def beam_search(
@@ -132,6 +168,7 @@ def beam_search(
     processors: Sequence[Processor],
     criteria: Sequence[Criterion],
     settings: GenerationSettings,
+    choose: Choose = best_continuations,
 ) -> GenerateBeamEncoderDecoderOutput:
     """Run beam_step until every input is done.
 
@@ -140,36 +177,50 @@ def beam_search(
         prompt_ids: int64 (B, prompt)
         processors: what changes the log-probabilities before a step
         criteria: what ends a sequence
-        settings: num_beams, num_return_sequences, output_scores, output_logits, and those of
-            beam_step
+        settings: num_beams, num_return_sequences, and those of beam_step and StepOutputs
+        choose: of beam_step
 
     Returns:
         output: the best num_return_sequences of each pool. Where nothing could be finished, as
             when the processors forbid every token, the prompt with the score -inf.
     """
+    model = ActiveModel(next_logits, len(prompt_ids), settings)
+    steps = StepOutputs(settings)
     state = start_beams(prompt_ids, settings.num_beams)
     tokens, parents = np.repeat(prompt_ids, settings.num_beams, axis=0), None
-    all_scores: list[Array] = []
-    all_logits: list[Array] = []
     while not state.done.all():
-        logits = call_model(next_logits, tokens, parents)
+        logits = model(tokens, parents, state.done)
         ids = state.running.ids.reshape(len(tokens), -1)
         log_probs = process(processors, ids, log_softmax(logits))
-        state = beam_step(state, log_probs, criteria, settings)
+        steps.keep(log_probs, logits)
+        state = beam_step(state, log_probs, criteria, settings, choose)
         tokens = state.running.ids[:, :, -1].reshape(-1, 1)
         parents = moved_rows(state.running)
-        if settings.output_scores:
-            all_scores.append(log_probs)
-        if settings.output_logits:
-            all_logits.append(logits)
-    best = best_finished(state.finished, settings.num_return_sequences)
+    return beam_output(
+        best_finished(state.finished, settings.num_return_sequences), steps, settings
+    )
+
+
+def beam_output(
+    best: Hypotheses, steps: StepOutputs, settings: GenerationSettings
+) -> GenerateBeamEncoderDecoderOutput:
+    """Lay the returned hypotheses of all inputs out in rows.
+
+    Args:
+        best: num_return_sequences of each input
+        steps: what the steps have left behind
+        settings: output_scores, prompt_length, and the length penalty's
+    """
     rows = best.scores.size
+    beam_indices = best.beam_indices.reshape(rows, -1)
+    sequences = best.ids.reshape(rows, -1)
+    lengths = (beam_indices >= 0).sum(axis=1)
     return GenerateBeamEncoderDecoderOutput(
-        sequences=best.ids.reshape(rows, -1),
+        sequences=sequences,
         sequences_scores=best.scores.reshape(rows) if settings.output_scores else None,
-        scores=tuple(all_scores) if settings.output_scores else None,
-        logits=tuple(all_logits) if settings.output_logits else None,
-        beam_indices=best.beam_indices.reshape(rows, -1),
+        beam_indices=beam_indices,
+        hypotheses=hypotheses_of(sequences, best.log_probs.reshape(rows, -1), lengths, settings),
+        **steps.outputs(),
     )
 
 
@@ -194,4 +245,5 @@ def best_finished(pool: Hypotheses, count: int) -> Hypotheses:
         ids=pool.ids[:, :count, : prompt_length + steps],
         scores=pool.scores[:, :count],
         beam_indices=beam_indices[:, :, :steps],
+        log_probs=pool.log_probs[:, :count, :steps],
     )

@@ -6,21 +6,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from minibert2bert.generation.checks import CHECKS, check_options
 from minibert2bert.generation.options import check_call_option, file_options
 
 CONFIG_FILE = "generation_config.json"
-
-_SMALLEST = {
-    "max_length": 1,
-    "max_new_tokens": 1,
-    "min_length": 0,
-    "min_new_tokens": 0,
-    "num_beams": 1,
-    "num_return_sequences": 1,
-    "no_repeat_ngram_size": 0,
-}
 
 
 @dataclass(frozen=True)
@@ -43,9 +32,39 @@ class GenerationConfig:
             could not improve on them at any length.
         length_penalty: exponent of the number of generated tokens, by which the sum of the
             log-probabilities is divided; 1.0. A larger one favours longer sequences.
-        num_return_sequences: how many of the K sequences to return; 1.
+        num_return_sequences: answers to each input: up to K, or any number with do_sample; 1.
         no_repeat_ngram_size: length of the n-grams that may occur only once; 0 for any.
+        length_penalty_style: "hf", length ** length_penalty, or "gnmt", ((5 + length) / 6) **
+            length_penalty; "hf".
+        num_beam_groups: G, the groups that the beams are divided into; 1, which is no groups.
+        diversity_penalty: what a token costs a group for each beam of an earlier group that has
+            just chosen it; 0.0, but groups need more.
+        penalty_alpha: share of the degeneration penalty in contrastive search; 0.0 for none.
+        force_words_ids: ids that an answer must contain: a list of words, each a list of ids or
+            a list of such alternatives; none.
+        do_sample: draw the next token instead of taking the best; False.
+        temperature: divides the scores before a draw, a float; 1.0.
+        top_k: draw from the k best only; 50, and 0 for all.
+        top_p: draw from the fewest tokens that have this probability together; 1.0 for all.
+        min_p: draw from the tokens at least this probable, as a share of the best; not set.
+        top_h: draw from the best tokens that keep this share of the entropy; not set.
+        typical_p: draw from the tokens of the most expected surprise; 1.0 for all.
+        epsilon_cutoff: draw from the tokens at least this probable; 0.0 for all.
+        eta_cutoff: the same with a threshold that falls with the entropy; 0.0 for all.
         repetition_penalty: factor that makes used tokens less likely; 1.0 for none.
+        encoder_repetition_penalty: factor that makes the source's tokens more likely; 1.0.
+        encoder_no_repeat_ngram_size: length of the n-grams of the source that may not occur; 0.
+        bad_words_ids: words that may not occur, each a list of ids; none.
+        sequence_bias: what is added to the score of a word's last id: a dict from tuples of ids, or
+            a list of pairs of ids and bias; none.
+        suppress_tokens: ids that may not occur; none.
+        begin_suppress_tokens: ids that may not be the first one generated; none.
+        exponential_decay_length_penalty: (start, factor), by which the end becomes likelier from
+            the start-th new token on; none.
+        remove_invalid_values: make numbers of nan and infinities; False.
+        renormalize_logits: make log-probabilities of the processed scores; False.
+        max_time: seconds after which no further token is generated; not set.
+        stop_strings: texts that end an answer, one or several; needs the tokenizer.
         pad_token_id: what stands after the end of a sequence; the first eos id.
         bos_token_id: starts the decoder if decoder_start_token_id is not set.
         eos_token_id: ends a sequence; one id or several.
@@ -55,10 +74,12 @@ class GenerationConfig:
         output_scores: return the processed scores of every step, in the object of
             return_dict_in_generate; without that, it has no effect.
         output_logits: return the raw scores of every step, likewise.
+        output_attentions: return the attention weights of every step, likewise.
+        output_hidden_states: return the hidden states of every step, likewise.
         return_dict_in_generate: return an object instead of the ids.
         use_cache: read and written, without effect: decoding keeps keys and values always, and its
             result does not depend on it.
-        other: whatever else a file held; written back as it was.
+        other: whatever else a file held, nulls included; written back as it was.
     """
 
     max_length: int | None = None
@@ -69,8 +90,33 @@ class GenerationConfig:
     early_stopping: bool | str | None = None
     length_penalty: float | None = None
     num_return_sequences: int | None = None
+    length_penalty_style: str | None = None
+    num_beam_groups: int | None = None
+    diversity_penalty: float | None = None
+    penalty_alpha: float | None = None
+    force_words_ids: list[Any] | None = None
+    do_sample: bool | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    top_h: float | None = None
+    typical_p: float | None = None
+    epsilon_cutoff: float | None = None
+    eta_cutoff: float | None = None
     no_repeat_ngram_size: int | None = None
     repetition_penalty: float | None = None
+    encoder_repetition_penalty: float | None = None
+    encoder_no_repeat_ngram_size: int | None = None
+    bad_words_ids: list[list[int]] | None = None
+    sequence_bias: Any = None
+    suppress_tokens: list[int] | None = None
+    begin_suppress_tokens: list[int] | None = None
+    exponential_decay_length_penalty: tuple[int, float] | None = None
+    remove_invalid_values: bool | None = None
+    renormalize_logits: bool | None = None
+    max_time: float | None = None
+    stop_strings: str | list[str] | None = None
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
@@ -79,25 +125,24 @@ class GenerationConfig:
     decoder_start_token_id: int | list[int] | None = None
     output_scores: bool | None = None
     output_logits: bool | None = None
+    output_attentions: bool | None = None
+    output_hidden_states: bool | None = None
     return_dict_in_generate: bool | None = None
     use_cache: bool | None = None
     other: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, smallest in _SMALLEST.items():
-            _check_whole_number(name, getattr(self, name), smallest)
-        _check_early_stopping(self.early_stopping)
-        _check_repetition_penalty(self.repetition_penalty)
+        check_options(CHECKS, self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GenerationConfig":
-        """Read the options from a dict; what is not one of ours is kept in `other`."""
-        ours = {name: value for name, value in values.items() if name in OPTIONS}
-        other = {name: value for name, value in values.items() if name not in OPTIONS}
-        return replace(cls(other=other), **ours)
+        """Read the options from a dict; what is unknown, or null, is kept in `other`."""
+        said = {name for name, value in values.items() if name in OPTIONS and value is not None}
+        other = {name: value for name, value in values.items() if name not in said}
+        return cls(**{name: values[name] for name in said}, other=other)
 
     def to_dict(self) -> dict[str, Any]:
-        """What was set, and what `from_dict` did not know."""
+        """What was set, and what else `from_dict` was given."""
         said = {name: getattr(self, name) for name in OPTIONS}
         return {**self.other, **{name: value for name, value in said.items() if value is not None}}
 
@@ -122,7 +167,11 @@ class GenerationConfig:
         """Write generation_config.json into a folder, which is made if there is none."""
         path = Path(folder) / CONFIG_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.to_dict(), indent=2, sort_keys=True, default=int)
+        values = self.to_dict()
+        if isinstance(self.sequence_bias, Mapping):
+            # JSON has no keys of several numbers; the reference reads this form, too.
+            values["sequence_bias"] = [[list(word), b] for word, b in self.sequence_bias.items()]
+        text = json.dumps(values, indent=2, sort_keys=True, default=_plain)
         path.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -153,10 +202,10 @@ class GenerationConfig:
         """Set the options of a call, or of a user who changes a model's config.
 
         Raises:
-            ValueError: an option that does not exist, or does not exist here yet, or a value
-                out of range.
+            ValueError: an option that does not exist, or does not exist here, or a value out of
+                range.
         """
-        for name in options.keys() - OPTIONS:
+        for name in sorted(options.keys() - OPTIONS):
             check_call_option(name, options[name], OPTIONS)
         ours = {name: value for name, value in options.items() if name in OPTIONS}
         other = {name: value for name, value in self.other.items() if name != "_from_model_config"}
@@ -164,7 +213,8 @@ class GenerationConfig:
 
     def with_fallback(self, fallback: "GenerationConfig") -> "GenerationConfig":
         """Take from fallback, usually the model's own config, what is not set here."""
-        return self.from_dict({**fallback.to_dict(), **self.to_dict()})
+        said = {name: value for name, value in self.to_dict().items() if value is not None}
+        return self.from_dict({**fallback.to_dict(), **said})
 
     def start_token_id(self) -> int | list[int]:
         """The decoder's first token: decoder_start_token_id, or else bos_token_id.
@@ -189,19 +239,6 @@ OPTIONS = frozenset(option.name for option in fields(GenerationConfig)) - {"othe
 """The names of the options that exist here."""
 
 
-def _check_whole_number(name: str, value: Any, smallest: int) -> None:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if value is not None and not (whole and value >= smallest):
-        raise ValueError(f"{name} must be a whole number of at least {smallest}, got {value!r}")
-
-
-def _check_early_stopping(value: object) -> None:
-    if value is not None and not isinstance(value, bool) and value != "never":
-        raise ValueError(f'early_stopping must be True, False or "never", got {value!r}')
-
-
-def _check_repetition_penalty(value: object) -> None:
-    # The reference refuses a whole number, and a config should mean the same in both.
-    fits = (isinstance(value, float) and value > 0) or value == 1
-    if value is not None and not fits:
-        raise ValueError(f"repetition_penalty must be a float above 0, such as 1.2, got {value!r}")
+def _plain(value: Any) -> Any:
+    """Make NumPy's numbers and arrays Python's."""
+    return value.tolist()

@@ -1,6 +1,6 @@
 """The sequences of a beam search, several for each input, each with its score."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,21 +17,29 @@ class Hypotheses:
         scores: float32 (B, K); -inf marks an empty place.
         beam_indices: int64 (B, K, steps), the row of the log-probabilities from which each
             generated token was chosen, b * K + k for beam k of input b; -1 where there is no token
+        log_probs: float32 (B, K, steps), of each generated token; 0 where there is no token
     """
 
     ids: Array
     scores: Array
     beam_indices: Array
+    log_probs: Array
 
 
 def keep_best(hypotheses: Hypotheses, scores: Array, k: int) -> Hypotheses:
     """Keep the k best of each input by new scores, in descending order; equals keep theirs."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    inputs = np.arange(len(order))[:, None]
+    return pick(replace(hypotheses, scores=scores), order)
+
+
+def pick(hypotheses: Hypotheses, places: Array) -> Hypotheses:
+    """Take the sequences at some places (B, k) of each input, in this order."""
+    inputs = np.arange(len(places))[:, None]
     return Hypotheses(
-        ids=hypotheses.ids[inputs, order],
-        scores=scores[inputs, order],
-        beam_indices=hypotheses.beam_indices[inputs, order],
+        ids=hypotheses.ids[inputs, places],
+        scores=hypotheses.scores[inputs, places],
+        beam_indices=hypotheses.beam_indices[inputs, places],
+        log_probs=hypotheses.log_probs[inputs, places],
     )
 
 
@@ -41,24 +49,24 @@ def join(first: Hypotheses, second: Hypotheses) -> Hypotheses:
         ids=np.concatenate([first.ids, second.ids], axis=1),
         scores=np.concatenate([first.scores, second.scores], axis=1),
         beam_indices=np.concatenate([first.beam_indices, second.beam_indices], axis=1),
+        log_probs=np.concatenate([first.log_probs, second.log_probs], axis=1),
     )
 
 
 def lengthen(hypotheses: Hypotheses, pad_token_id: int) -> Hypotheses:
     """Pad sequences that have ended to the length of those that have one token more."""
-    ids, beam_indices = hypotheses.ids, hypotheses.beam_indices
+    ids, beam_indices, log_probs = hypotheses.ids, hypotheses.beam_indices, hypotheses.log_probs
     pad = np.full_like(ids[:, :, :1], pad_token_id)
     return Hypotheses(
         ids=np.concatenate([ids, pad], axis=2),
         scores=hypotheses.scores,
         beam_indices=np.concatenate([beam_indices, np.full_like(pad, -1)], axis=2),
+        log_probs=np.concatenate([log_probs, np.zeros_like(log_probs, shape=pad.shape)], axis=2),
     )
 
 
 def best_continuations(running: Hypotheses, log_probs: Array, width: int) -> Hypotheses:
     """Find the best of the K * V sequences of each input that are one token longer.
-
-    score(sequence + token) = score(sequence) + log_prob(token | sequence)
 
     Args:
         running: K sequences of each input
@@ -68,20 +76,56 @@ def best_continuations(running: Hypotheses, log_probs: Array, width: int) -> Hyp
     Returns:
         candidates: `width` sequences of each input, or K * V if that is less
     """
+    scores, places = top_k(continuation_scores(running, log_probs), width)
+    return continuations(running, log_probs, scores, places)
+
+
+def continuation_scores(running: Hypotheses, log_probs: Array) -> Array:
+    """Score all sequences that are one token longer.
+
+    score(sequence + token) = score(sequence) + log_prob(token | sequence)
+
+    Args:
+        running: K sequences of each input
+        log_probs: (B * K, V)
+
+    Returns:
+        scores: (B, K * V); token v after sequence k is at place k * V + v.
+    """
     B, K = running.scores.shape
-    V = log_probs.shape[-1]
-    sums = log_probs.reshape(B, K, V) + np.asarray(running.scores, like=log_probs)[:, :, None]
-    scores, places = top_k(sums.reshape(B, K * V), width)
+    scores = np.asarray(running.scores, like=log_probs)[:, :, None]
+    return (log_probs.reshape(B, K, -1) + scores).reshape(B, -1)
+
+
+def continuations(
+    running: Hypotheses, log_probs: Array, scores: Array, places: Array
+) -> Hypotheses:
+    """Lengthen running sequences by the tokens at some places of continuation_scores.
+
+    Args:
+        running: K sequences of each input
+        log_probs: (B * K, V)
+        scores: (B, width), on the host, of what is at the places
+        places: int64 (B, width), on the host
+
+    Returns:
+        candidates: `width` sequences of each input, in this order
+    """
+    K, V = running.scores.shape[1], log_probs.shape[1]
     beams, tokens = places // V, places % V
-    inputs = np.arange(B)[:, None]
+    inputs = np.arange(len(places))[:, None]
     rows = inputs * K + beams
+    on_device = np.asarray(rows, like=log_probs), np.asarray(tokens, like=log_probs)
     return Hypotheses(
-        ids=np.concatenate([running.ids[inputs, beams], tokens[:, :, None]], axis=2),
+        ids=_append(running.ids[inputs, beams], tokens),
         scores=scores,
-        beam_indices=np.concatenate(
-            [running.beam_indices[inputs, beams], rows[:, :, None]], axis=2
-        ),
+        beam_indices=_append(running.beam_indices[inputs, beams], rows),
+        log_probs=_append(running.log_probs[inputs, beams], to_numpy(log_probs[on_device])),
     )
+
+
+def _append(histories: Array, newest: Array) -> Array:
+    return np.concatenate([histories, newest[:, :, None]], axis=2)
 
 
 def top_k(scores: Array, k: int) -> tuple[Array, Array]:

@@ -8,7 +8,6 @@ from typing import Any
 from minibert2bert.checkpoints.folders import recover
 from minibert2bert.generation.config import GenerationConfig
 from minibert2bert.generation.generate import merged_config
-from minibert2bert.generation.scores import sequence_scores
 from minibert2bert.hub import resolve
 from minibert2bert.models.encoder_decoder import EncoderDecoderModel
 
@@ -16,6 +15,8 @@ TASKS = ("text2text-generation",)
 DEMO_FOLDER = Path(__file__).parents[1] / "demo"
 """Where the demo model's files are."""
 BATCH_SIZE = 32
+TARGET_TOKENIZER = "target_tokenizer"
+"""The folder, inside of a model's, of the answers' tokenizer where it is not the sources'."""
 
 
 @dataclass(frozen=True)
@@ -99,19 +100,18 @@ class Text2TextGenerationPipeline:
                     f"{'shorten or split it' if length else 'leave it out'}"
                 )
         # What nobody else has said of the special ids, the tokenizer knows.
-        given = options.pop("generation_config", None) or GenerationConfig()
-        merged = merged_config(self.model, given, {})
+        merged = merged_config(self.model, options.get("generation_config"), {})
         config = merged.with_fallback(ids_of_tokenizer(self.target_tokenizer))
+        options = {"tokenizer": self.target_tokenizer, **options, "generation_config": config}
         output = self.model.generate(
             batch["input_ids"],
             batch["attention_mask"],
-            generation_config=config,
-            **{**options, "output_scores": True, "return_dict_in_generate": True},
+            **{**options, "return_dict_in_generate": True},
         )
         answers = self.target_tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
         each = len(answers) // len(texts)
         sources = [text for text in texts for _ in range(each)]
-        scores = sequence_scores(output, config.eos_token_id).tolist()
+        scores = [hypothesis.score for hypothesis in output.hypotheses]
         return [Answer(*parts) for parts in zip(sources, answers, scores, strict=True)]
 
 
@@ -167,5 +167,7 @@ def pipeline(
     folder = resolve(DEMO_FOLDER if model is None else model)
     recover(folder)
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(folder)
+    if target_tokenizer is None and (folder / TARGET_TOKENIZER).is_dir():
+        target_tokenizer = AutoTokenizer.from_pretrained(folder / TARGET_TOKENIZER)
     loaded = EncoderDecoderModel.from_pretrained(folder)
     return Text2TextGenerationPipeline(loaded, tokenizer, target_tokenizer)

@@ -1,178 +1,139 @@
-"""Change the scores of the next token before one is chosen.
+"""Change the scores of the next token before one is chosen: what is done, and in which order.
 
 Greedy search hands the logits to the processors, beam search the log-probabilities. ids are on
-the host, scores stay where the model made them. Each processor returns a new array.
+the host, scores stay where the model made them. Each processor returns a new array, or the one it
+was given if there is nothing to change.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TypeAlias
-
-import numpy as np
+from typing import Any, TypeAlias
 
 from minibert2bert.arrays import Array
+from minibert2bert.generation import (
+    allowed_tokens,
+    distributions,
+    entropy_filters,
+    lengths,
+    repetition,
+    sampling_filters,
+    word_lists,
+)
+from minibert2bert.generation.call_arguments import NOTHING, CallArguments, Processor
 from minibert2bert.generation.settings import GenerationSettings
 
-Processor: TypeAlias = Callable[[Array, Array], Array]
-"""From ids (rows, T) and scores (rows, V) to new scores (rows, V)."""
+Row: TypeAlias = tuple[str, Callable[[Any], bool], Callable[..., Array], tuple[str, ...]]
+"""(option, condition, function, others): if condition(option), function(ids, scores, option,
+*others), each name standing for its value; a flag, which is True, is no argument. The condition
+bool means: not None, False, 0 or empty.
+"""
 
 
-def forbid(scores: Array, token_ids: Sequence[int]) -> Array:
-    """Give the tokens the score -inf in every row.
+def is_not_empty(value: Sequence[int] | None) -> bool:
+    """The condition of ids, which may stand in an array."""
+    return value is not None and len(value) > 0
 
-    Ids outside the vocabulary cannot be generated anyway, and are passed over.
+
+def is_not_one(value: float) -> bool:
+    """The condition of factors."""
+    return value != 1
+
+
+def is_below_one(value: float) -> bool:
+    """The condition of masses; the whole mass is no limit."""
+    return value < 1
+
+
+def is_between(value: float) -> bool:
+    """The condition of least probabilities: 0 forbids nothing, and 1 or more is passed over."""
+    return 0 < value < 1
+
+
+def callers_own(ids: Array, scores: Array, functions: Sequence[Processor]) -> Array:
+    """Apply the functions that a caller has passed, to copies, which they may change.
+
+    Raises:
+        ValueError: they are no list, or one returns no scores of the same shape.
     """
-    forbidden = [index for index in token_ids if 0 <= index < scores.shape[-1]]
-    scores = scores.copy()
-    scores[:, forbidden] = -np.inf
+    if not isinstance(functions, Sequence):
+        raise ValueError(
+            f"logits_processor must be a list of functions, got {functions!r}; put it into a list"
+        )
+    for function in functions:
+        changed = function(ids.copy(), scores.copy())
+        if getattr(changed, "shape", None) != scores.shape:
+            raise ValueError(
+                f"a function of logits_processor must return an array of shape {scores.shape}, got "
+                f"{getattr(changed, 'shape', changed)}; end it with return scores"
+            )
+        scores = changed.astype(scores.dtype)
     return scores
 
 
-def repetition_penalty(
-    ids: Array, scores: Array, penalty: float, prompt_mask: Array | None = None
-) -> Array:
-    """Make the tokens that a row has used less likely.
+SOURCE = ("encoder_input_ids",)
+FIRST_AND_END = ("prompt_length", "eos_token_id")
+TO_KEEP = ("min_tokens_to_keep",)
 
-    s -> s * penalty if s < 0, else s / penalty; once, however often a token occurs
-    (Keskar et al., 2019, section 4.1, with the product for negative scores)
+IN_ORDER: tuple[Row, ...] = (
+    ("sequence_bias", bool, word_lists.sequence_bias, ()),
+    # Here the reference charges a group of beams for the choices of earlier groups. The charge is
+    # added, like the bias above, and group_beam_search adds it before the first of all.
+    ("encoder_repetition_penalty", is_not_one, repetition.encoder_repetition_penalty, SOURCE),
+    ("repetition_penalty", is_not_one, repetition.repetition_penalty, ("prompt_mask",)),
+    ("no_repeat_ngram_size", bool, repetition.no_repeat_ngram, ()),
+    ("encoder_no_repeat_ngram_size", bool, repetition.encoder_no_repeat_ngram, SOURCE),
+    ("bad_words_ids", bool, word_lists.bad_words, ()),
+    ("min_length", bool, lengths.min_length, ("eos_token_id",)),
+    ("min_new_tokens", bool, lengths.min_new_tokens, FIRST_AND_END),
+    ("prefix_allowed_tokens_fn", bool, allowed_tokens.prefix_allowed, ("rows_per_input",)),
+    ("forced_bos_token_id", bool, allowed_tokens.forced_bos, ()),
+    ("forced_eos_token_id", bool, allowed_tokens.forced_eos, ("max_length",)),
+    ("remove_invalid_values", bool, distributions.remove_invalid_values, ()),
+    ("exponential_decay_length_penalty", bool, lengths.exponential_decay, FIRST_AND_END),
+    ("suppress_tokens", is_not_empty, allowed_tokens.suppress_tokens, ()),
+    ("begin_suppress_tokens", is_not_empty, allowed_tokens.begin_suppress_tokens, ("begin",)),
+    ("logits_processor", bool, callers_own, ()),
+)
+"""The processors of every search, in the order of the reference.
 
-    Args:
-        ids: (rows, T); the prompt counts as used.
-        scores: (rows, V)
-        penalty: above 0; above 1 discourages, below 1 encourages.
-        prompt_mask: (rows, prompt); the leading positions where it is 0 do not count.
+The reference lets an object of the caller's take the place of a built-in one of the same class.
+Here they are functions, which have no class to compare: the caller's own all come last.
+"""
 
-    Returns:
-        scores: (rows, V)
-    """
-    rows = np.arange(len(ids))[:, None]
-    if prompt_mask is not None:
-        # A masked position counts as one more occurrence of the row's first real token.
-        first = (prompt_mask != 0).argmax(axis=1)[:, None]
-        ids = np.where(np.arange(ids.shape[1]) < first, ids[rows, first], ids)
-    used = scores[rows, ids]
-    scores = scores.copy()
-    scores[rows, ids] = np.where(used < 0, used * penalty, used / penalty)
-    return scores
+FOR_DRAWS: tuple[Row, ...] = (
+    ("temperature", is_not_one, sampling_filters.temperature, ()),
+    ("top_h", bool, entropy_filters.top_h, ()),
+    ("top_k", bool, sampling_filters.top_k, TO_KEEP),
+    ("top_p", is_below_one, sampling_filters.top_p, TO_KEEP),
+    ("min_p", bool, sampling_filters.min_p, TO_KEEP),
+    ("typical_p", is_below_one, entropy_filters.typical_p, TO_KEEP),
+    ("epsilon_cutoff", is_between, sampling_filters.epsilon_cutoff, TO_KEEP),
+    ("eta_cutoff", is_between, entropy_filters.eta_cutoff, TO_KEEP),
+)
+"""What follows with do_sample."""
 
-
-def no_repeat_ngram(ids: Array, scores: Array, size: int) -> Array:
-    """Forbid every token that would complete an n-gram the row already has.
-
-    s[v] -> -inf if (last size - 1 tokens, v) occurs in the row (Paulus et al., 2017, section 2.5)
-
-    Args:
-        ids: (rows, T), prompt included
-        scores: (rows, V)
-        size: n, at least 1; 1 forbids every used token.
-
-    Returns:
-        scores: (rows, V)
-    """
-    length = ids.shape[1]
-    if length < size:
-        return scores
-    ngrams = np.lib.stride_tricks.sliding_window_view(ids, size, axis=1)
-    last_tokens = ids[:, None, length - size + 1 :]
-    rows, starts = np.nonzero((ngrams[..., :-1] == last_tokens).all(axis=-1))
-    scores = scores.copy()
-    scores[rows, ngrams[rows, starts, -1]] = -np.inf
-    return scores
-
-
-def min_length(ids: Array, scores: Array, length: int, eos_token_id: Sequence[int]) -> Array:
-    """Forbid the end until a row has `length` tokens.
-
-    s[eos] -> -inf while T < length
-
-    Args:
-        ids: (rows, T), prompt included
-        scores: (rows, V)
-        length: fewest tokens before the eos, prompt included
-        eos_token_id: the ids that end a sequence
-
-    Returns:
-        scores: (rows, V)
-    """
-    return forbid(scores, eos_token_id) if ids.shape[1] < length else scores
-
-
-def min_new_tokens(
-    ids: Array, scores: Array, count: int, prompt_length: int, eos_token_id: Sequence[int]
-) -> Array:
-    """Forbid the end until `count` tokens follow the prompt.
-
-    s[eos] -> -inf while T - prompt_length < count
-    """
-    return min_length(ids, scores, prompt_length + count, eos_token_id)
-
-
-def forced_tokens(ids: Array, scores: Array, length: int, token_ids: Sequence[int]) -> Array:
-    """Leave nothing but the tokens to choose from, when a sequence has a certain length.
-
-    s[v] -> 0 if v is among them, else -inf; while T = length
-
-    Args:
-        ids: int (rows, T)
-        scores: (rows, V)
-        length: when
-        token_ids: the tokens that stay
-    """
-    if ids.shape[1] != length:
-        return scores
-    forced = np.full_like(scores, -np.inf)
-    forced[:, list(token_ids)] = 0
-    return forced
+AT_LAST: tuple[Row, ...] = (("renormalize_logits", bool, distributions.renormalize, ()),)
 
 
 def logits_processors(
-    settings: GenerationSettings, prompt_mask: Array | None = None
+    settings: GenerationSettings, call: CallArguments = NOTHING
 ) -> list[Processor]:
-    """List the processors that the settings ask for, in the reference's order.
+    """List the processors that the settings and the call ask for, in the order of the tables.
 
     Args:
         settings: the options of the search
-        prompt_mask: (rows, prompt), the mask of the prompts, if they are padded on the left
+        call: whose arrays have a row for each row of the search
+
+    Raises:
+        ValueError: bad_words_ids has no word but the end.
     """
-    eos = settings.eos_token_id
-    in_order: list[tuple[bool, Processor]] = [
-        (
-            settings.repetition_penalty != 1,
-            partial(
-                repetition_penalty, penalty=settings.repetition_penalty, prompt_mask=prompt_mask
-            ),
-        ),
-        (
-            settings.no_repeat_ngram_size > 0,
-            partial(no_repeat_ngram, size=settings.no_repeat_ngram_size),
-        ),
-        (
-            settings.min_length > 0 and len(eos) > 0,
-            partial(min_length, length=settings.min_length, eos_token_id=eos),
-        ),
-        (
-            settings.min_new_tokens > 0 and len(eos) > 0,
-            partial(
-                min_new_tokens,
-                count=settings.min_new_tokens,
-                prompt_length=settings.prompt_length,
-                eos_token_id=eos,
-            ),
-        ),
-        (
-            len(settings.forced_bos_token_id) > 0,
-            partial(forced_tokens, length=1, token_ids=settings.forced_bos_token_id),
-        ),
-        (
-            len(settings.forced_eos_token_id) > 0,
-            partial(
-                forced_tokens,
-                length=settings.max_length - 1,
-                token_ids=settings.forced_eos_token_id,
-            ),
-        ),
+    values = _values(settings, call)
+    table = (*IN_ORDER, *(FOR_DRAWS if settings.do_sample else ()), *AT_LAST)
+    return [
+        _with_values(function, [values[n] for n in (option, *others) if values[n] is not True])
+        for option, condition, function, others in table
+        if condition(values[option])
     ]
-    return [processor for wanted, processor in in_order if wanted]
 
 
 def process(processors: Sequence[Processor], ids: Array, scores: Array) -> Array:
@@ -180,3 +141,43 @@ def process(processors: Sequence[Processor], ids: Array, scores: Array) -> Array
     for processor in processors:
         scores = processor(ids, scores)
     return scores
+
+
+def _with_values(function: Callable[..., Array], values: Sequence[Any]) -> Processor:
+    def processor(ids: Array, scores: Array) -> Array:
+        return function(ids, scores, *values)
+
+    return processor
+
+
+def _values(settings: GenerationSettings, call: CallArguments) -> dict[str, Any]:
+    """Find the values for all names of the tables: options, arguments, and what follows of them."""
+    eos, beams = settings.eos_token_id, settings.num_beams
+    rows = max(beams, settings.num_return_sequences)
+    forced_start = settings.prompt_length == 1 and len(settings.forced_bos_token_id) > 0
+    return {
+        **vars(settings),
+        **vars(call),
+        **_without_source(settings, call),
+        "sequence_bias": word_lists.biased_words(settings.sequence_bias),
+        "bad_words_ids": word_lists.forbidden_words(settings.bad_words_ids, eos),
+        "rows_per_input": rows // settings.num_beam_groups,
+        "begin": settings.prompt_length + forced_start,
+        # A beam that ends leaves the search: one token at least must go on.
+        "min_tokens_to_keep": 1 if beams == 1 else max(len(eos), 1) + 1,
+    }
+
+
+def _without_source(settings: GenerationSettings, call: CallArguments) -> dict[str, Any]:
+    """Switch off, and say so, what reads the ids of a source that was given as vectors."""
+    nothing = {"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0}
+    if call.encoder_input_ids is not None:
+        return {}
+    for name, value in nothing.items():
+        if getattr(settings, name) != value:
+            warnings.warn(
+                f"{name} has no effect without the ids of the source; pass input_ids beside "
+                "encoder_outputs, or leave it out",
+                stacklevel=5,
+            )
+    return nothing

@@ -1,61 +1,57 @@
-"""Greedy search: take the best next token until every row is finished."""
+"""Searches that write one token a row and step, and the plainest of them: greedy search."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
 from minibert2bert.arrays import Array
 from minibert2bert.device import to_numpy
-from minibert2bert.generation.outputs import GenerateEncoderDecoderOutput
-from minibert2bert.generation.processors import Processor, process
+from minibert2bert.generation.active_model import ActiveModel, NextLogits
+from minibert2bert.generation.call_arguments import Criterion, Processor
+from minibert2bert.generation.outputs import GenerateEncoderDecoderOutput, StepOutputs
+from minibert2bert.generation.processors import process
+from minibert2bert.generation.scores import hypotheses_of
 from minibert2bert.generation.settings import GenerationSettings
-from minibert2bert.generation.stopping import Criterion, is_finished
-
-NextLogits: TypeAlias = Callable[[Array, Array | None], Array]
-"""The model, as a search sees it: next_logits(tokens, parents) -> logits.
-
-tokens: int64 (rows, T), on the host; all of the prompt in the first call, then the newest token
-parents: None, or int64 (rows,), on the host: row r continues row parents[r] of the call before
-logits: (rows, V), of the token after the last one, wherever the model lives
-"""
+from minibert2bert.generation.stopping import is_finished
 
 
 @dataclass(frozen=True)
-class GreedyState:
-    """Where greedy search stands.
+class SearchState:
+    """Where a search without beams stands.
 
     Attributes:
-        ids: int64 (B, T), the prompts and the tokens chosen so far
-        finished: bool (B,)
+        ids: int64 (rows, T), the prompts and the tokens chosen so far
+        finished: bool (rows,)
     """
 
     ids: Array
     finished: Array
 
 
+Step: TypeAlias = Callable[[SearchState, Array], SearchState]
+"""From a state and the scores (rows, V) of the next token to the state one token further."""
+
+
 def greedy_step(
-    state: GreedyState, scores: Array, criteria: Sequence[Criterion], settings: GenerationSettings
-) -> GreedyState:
+    state: SearchState, scores: Array, criteria: Sequence[Criterion], settings: GenerationSettings
+) -> SearchState:
     """Append the token with the highest score to every row; finished rows get pad.
 
     Of equal scores the one with the lowest id is taken.
 
     Args:
         state: where the search stands
-        scores: (B, V), of the next token
+        scores: (rows, V), of the next token
         criteria: what finishes a row
         settings: eos_token_id, pad_token_id
 
     Returns:
         state: the same, one token longer
     """
-    tokens = to_numpy(np.argmax(scores, axis=-1))
-    if settings.eos_token_id:
-        tokens = np.where(state.finished, settings.pad_token_id, tokens)
-    ids = np.concatenate([state.ids, tokens[:, None]], axis=1)
-    return GreedyState(ids, state.finished | is_finished(criteria, ids))
+    return with_tokens(state, to_numpy(np.argmax(scores, axis=-1)), criteria, settings)
 
 
 def greedy_search(
@@ -65,54 +61,97 @@ def greedy_search(
     criteria: Sequence[Criterion],
     settings: GenerationSettings,
 ) -> GenerateEncoderDecoderOutput:
-    """Run greedy_step until every row is finished.
+    """Take the best next token until every row is finished.
 
     Args:
         next_logits: the model
         prompt_ids: int64 (B, prompt)
         processors: what changes the scores before a token is chosen
         criteria: what finishes a row
-        settings: pad_token_id, output_scores, output_logits, and those of greedy_step
+        settings: those of greedy_step, and of StepOutputs
 
     Returns:
         output: sequences (B, T), where T is the length of the longest
     """
-    state = GreedyState(prompt_ids, np.zeros(len(prompt_ids), dtype=bool))
-    tokens = prompt_ids
-    all_scores: list[Array] = []
-    all_logits: list[Array] = []
-    while not state.finished.all():
-        logits = call_model(next_logits, tokens)
-        scores = process(processors, state.ids, logits)
-        state = greedy_step(state, scores, criteria, settings)
-        tokens = state.ids[:, -1:]
-        if settings.output_scores:
-            all_scores.append(scores)
-        if settings.output_logits:
-            all_logits.append(logits)
-    return GenerateEncoderDecoderOutput(
-        sequences=state.ids,
-        scores=tuple(all_scores) if settings.output_scores else None,
-        logits=tuple(all_logits) if settings.output_logits else None,
-    )
+    step = partial(greedy_step, criteria=criteria, settings=settings)
+    return run_steps(next_logits, prompt_ids, processors, step, settings)
 
 
-def call_model(next_logits: NextLogits, tokens: Array, parents: Array | None = None) -> Array:
-    """Ask the model for the next token's logits, in float32 whatever its dtype.
+def with_tokens(
+    state: SearchState, tokens: Array, criteria: Sequence[Criterion], settings: GenerationSettings
+) -> SearchState:
+    """Append to every row the token chosen for it, or pad, and see which rows that finishes.
 
-    The reference searches in float32 too, so a float64 model chooses the same tokens here and
-    there.
+    Args:
+        state: where the search stands
+        tokens: int (rows,), on the host
+        criteria: what finishes a row
+        settings: eos_token_id, pad_token_id
+    """
+    written = np.where(is_writing(state.finished, settings), tokens, settings.pad_token_id)
+    ids = np.concatenate([state.ids, written[:, None]], axis=1)
+    return SearchState(ids, state.finished | is_finished(criteria, ids))
+
+
+def is_writing(finished: Array, settings: GenerationSettings) -> Array:
+    """Tell which rows take the token chosen for them, bool (rows,); the others get pad.
+
+    Without any eos id all do: what something else has finished goes on, as in the reference.
+    """
+    return ~finished | (not settings.eos_token_id)
+
+
+def run_steps(
+    next_logits: NextLogits,
+    prompt_ids: Array,
+    processors: Sequence[Processor],
+    step: Step,
+    settings: GenerationSettings,
+) -> GenerateEncoderDecoderOutput:
+    """Repeat a step until every row is finished.
+
+    Args:
+        next_logits: the model; row b * R + r is sequence r of input b.
+        prompt_ids: int64 (B, prompt)
+        processors: what changes the scores before a step
+        step: what appends a token to every row
+        settings: num_return_sequences, which is R, and those of StepOutputs
 
     Returns:
-        logits: float32 (rows, V)
-
-    Raises:
-        ValueError: the model gave another number of rows, or the logits of more than one token.
+        output: sequences (B * R, T), where T is the length of the longest
     """
-    logits = next_logits(tokens, parents)
-    if logits.ndim != 2 or logits.shape[0] != len(tokens):
-        raise ValueError(
-            f"next_logits must return the last token's logits, ({len(tokens)}, V), "
-            f"got shape {logits.shape}"
-        )
-    return logits.astype(np.float32)
+    B = len(prompt_ids)
+    model = ActiveModel(next_logits, B, settings)
+    steps = StepOutputs(settings)
+    ids = np.repeat(prompt_ids, settings.num_return_sequences, axis=0)
+    state = SearchState(ids, np.zeros(len(ids), dtype=bool))
+    lengths = np.zeros(len(ids), dtype=np.int64)
+    tokens = ids
+    while not state.finished.all():
+        done = np.all(state.finished.reshape(B, -1), axis=1)
+        logits = model(tokens, None, done)
+        scores = process(processors, state.ids, logits)
+        lengths = lengths + is_writing(state.finished, settings)
+        state = step(state, scores)
+        tokens = state.ids[:, -1:]
+        steps.keep(scores, logits, tokens[:, 0])
+    return token_output(state.ids, lengths, steps, settings)
+
+
+def token_output(
+    sequences: Array, lengths: Array, steps: StepOutputs, settings: GenerationSettings
+) -> GenerateEncoderDecoderOutput:
+    """Make the output of a search that chooses one token a row and step.
+
+    Args:
+        sequences: int64 (rows, T), prompts included
+        lengths: int (rows,), tokens that each row has written; the rest is padding.
+        steps: what the steps have left behind
+        settings: prompt_length, return_dict_in_generate, and the length penalty's
+    """
+    hypotheses = None
+    if settings.return_dict_in_generate:
+        hypotheses = hypotheses_of(sequences, steps.log_probs(), lengths, settings)
+    return GenerateEncoderDecoderOutput(
+        sequences=sequences, hypotheses=hypotheses, **steps.outputs()
+    )

@@ -1,6 +1,5 @@
 """From a model and texts to generated ids: encode once, then let a search ask for logits."""
 
-
 import numpy as np
 
 from minibert2bert.arrays import Array
@@ -17,6 +16,9 @@ class DecodingSession:
 
     There is one copy of the encoder's states for all beams of an input, and only the newest
     positions are computed; the earlier ones are in the cache.
+
+    Attributes:
+        hidden_states: (R, T, H), the decoder's last ones of the newest call
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class DecodingSession:
         self.decoder = decoder
         self.encoder_hidden_states = encoder_hidden_states
         self.cache = KeyValueCache(decoder.config.num_layers)
+        self.hidden_states: Array = encoder_hidden_states[:, :0]
+        self._rows = 0
         self._own_mask = prompt_mask
         self._segments = decoder.config.num_segments > 0
         self._encoder_mask = None
@@ -50,13 +54,14 @@ class DecodingSession:
         Args:
             tokens: int (R, T), on the host; R is B times the number of beams.
             parents: int (R,), on the host: row r continues row parents[r] of the call before;
-                None if each continues itself.
+                None if each continues itself. R may change, and inputs may leave; see
+                active_model.NextLogits.
 
         Returns:
             logits: (R, V), where the decoder lives
         """
         if parents is not None:
-            self.cache.reorder(parents)
+            self._continue(parents)
         past = self.cache.get_seq_length()
         positions = self.decoder.positions(tokens, tokens.shape, self.cache)
         segments = np.zeros_like(tokens[:1]) if self._segments else None
@@ -67,10 +72,29 @@ class DecodingSession:
             Masks(self._newest_mask(tokens, past), self._encoder_mask),
             None if segments is None else self._on_device(segments),
         )
-        states = self.decoder.cached_forward(self.encoder_hidden_states, inputs, self.cache)
+        self._rows = len(tokens)
+        self.hidden_states = self.decoder.cached_forward(
+            self.encoder_hidden_states, inputs, self.cache
+        )
         # Only the last position is asked about, so only it goes through the head.
-        logits, _ = self.decoder.head(states[:, -1])
+        logits, _ = self.decoder.head(self.hidden_states[:, -1])
         return logits
+
+    def _continue(self, parents: Array) -> None:
+        """Let the rows go on from others, and let the inputs go of which no row does."""
+        self.cache.reorder(parents)
+        batch = len(self.encoder_hidden_states)
+        inputs = np.unique(parents // (self._rows // batch))
+        if len(inputs) == batch:
+            return
+        for layer in self.cache.layers:
+            layer.keep_inputs(inputs)
+        on_device = self._on_device(inputs)
+        self.encoder_hidden_states = self.encoder_hidden_states[on_device]
+        if self._encoder_mask is not None:
+            self._encoder_mask = self._encoder_mask[on_device]
+        if self._own_mask is not None:
+            self._own_mask = self._own_mask[inputs]
 
     def _newest_mask(self, tokens: Array, past: int) -> Array | None:
         """Hide the future and the prompt's padding; one newest token without padding sees all."""

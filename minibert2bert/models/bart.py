@@ -10,7 +10,8 @@ import numpy as np
 from minibert2bert.arrays import Array, Backward, Params, no_backward
 from minibert2bert.components.embeddings import embedding, word_and_position_embeddings
 from minibert2bert.components.linear import linear
-from minibert2bert.models.bart_layers import cached_layer, droppable_layer
+from minibert2bert.models.bart_cached import cached_layer
+from minibert2bert.models.bart_layers import droppable_layer
 from minibert2bert.models.cache import KeyValueCache
 from minibert2bert.models.causal_lm import CausalLM
 from minibert2bert.models.config import BartConfig

@@ -49,10 +49,24 @@ class LayerCache:
 
     def reorder(self, parents: Array) -> None:
         """Let row r continue what row parents[r] has seen; the encoder's part does not move."""
-        if self._kept is not None:
-            rows = np.asarray(parents, like=self._kept[0])
-            for kept in self._kept:
-                kept[:, :, : self._length] = kept[rows, :, : self._length]
+        if self._kept is None:
+            return
+        rows = np.asarray(parents, like=self._kept[0])
+        if len(rows) != len(self._kept[0]):
+            self._kept = self._kept[0][rows], self._kept[1][rows]
+            return
+        for kept in self._kept:
+            kept[:, :, : self._length] = kept[rows, :, : self._length]
+
+    def keep_inputs(self, inputs: Array) -> None:
+        """Keep the encoder's keys and values of some inputs only.
+
+        Args:
+            inputs: int (B',), on the host
+        """
+        if self.cross is not None:
+            rows = np.asarray(inputs, like=self.cross[0])
+            self.cross = self.cross[0][rows], self.cross[1][rows]
 
 
 class KeyValueCache:

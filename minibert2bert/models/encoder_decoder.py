@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minibert2bert.arrays import Array, Backward, add_params, flatten
-from minibert2bert.components.loss import cross_entropy, shift_tokens_right
+from minibert2bert.components.loss import IGNORE, cross_entropy, shift_tokens_right
 from minibert2bert.components.masks import mask_from_labels
 from minibert2bert.models.cache import KeyValueCache
 from minibert2bert.models.inputs import ArrayLike, check_labels
@@ -86,7 +86,7 @@ class EncoderDecoderModel(EncoderDecoderPair):
         logits, _ = self.decoder.head(states)
         loss = None
         if labels is not None:
-            checked = self._checked_labels(labels, states)
+            checked = self._checked_labels(labels, states.shape[:2])
             loss, _ = cross_entropy(logits, np.asarray(checked, like=logits))
         output = Seq2SeqLMOutput(
             loss,
@@ -145,7 +145,10 @@ class EncoderDecoderModel(EncoderDecoderPair):
             **encoder_others,
         )
         with scope("encoder"):
-            read, encoder_backward = self.encoder.forward(None, source, rng, training=True)
+            # The decoder looks at the source's tokens only.
+            read, encoder_backward = self.encoder.forward(
+                None, source, rng, training=True, counted=source.visible
+            )
         projected, project_backward = self.project(read)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids, decoder_attention_mask = self.inputs_from_labels(
@@ -159,9 +162,11 @@ class EncoderDecoderModel(EncoderDecoderPair):
             encoder_attention_mask=attention_mask,
             **decoder_others,
         )
+        checked = self._checked_labels(labels, target.shape)
         with scope("decoder"):
-            states, decoder_backward = self.decoder.forward(projected, target, rng, training=True)
-        checked = self._checked_labels(labels, states)
+            states, decoder_backward = self.decoder.forward(
+                projected, target, rng, training=True, counted=checked != IGNORE
+            )
         loss, loss_backward = self.decoder.loss_of_states(states, checked, label_smoothing)
 
         def backward(dloss: float = 1.0) -> dict[str, Array]:
@@ -223,21 +228,33 @@ class EncoderDecoderModel(EncoderDecoderPair):
         attention_mask: ArrayLike | None = None,
         **options: Any,
     ) -> Any:
-        """Read a batch, and write an answer to each row, by greedy or beam search.
+        """Read a batch, and write num_return_sequences answers to each row.
 
         Args:
             input_ids: int (B, S)
             attention_mask: (B, S), 1 for a token, 0 for padding; made from the pad token if it
                 is not given.
-            options: the fields of a GenerationConfig; generation_config, a whole one;
-                encoder_outputs or inputs_embeds instead of input_ids; decoder_input_ids and
-                decoder_attention_mask, a prompt for the decoder
+            options: the fields of a GenerationConfig, where None takes back what the model's own
+                config says, and the arguments that stand in no file:
+
+                - generation_config: a whole config; what it leaves open, the model's own says.
+                - encoder_outputs, inputs_embeds: instead of input_ids
+                - decoder_input_ids, decoder_attention_mask: a prompt for the decoder, int (B, P)
+                - logits_processor: functions (ids (R, T), scores (R, V)) -> scores
+                - prefix_allowed_tokens_fn: (row of the batch, its ids (T,)) -> ids that may follow
+                - stopping_criteria: functions (ids (R, T), scores) -> bool (R,), finished or not
+                - tokenizer: of the answers, for stop_strings
+                - streamer: is handed each token at once, see TextStreamer; not with num_beams > 1
+                - seed: of the draws, one number for the batch or one for each row
+                - record_search: keep all candidates of a beam search, in the object's search
 
         Returns:
-            ids: int64 (B * num_return_sequences, T), or an object with return_dict_in_generate
+            ids: int64 (B * num_return_sequences, T), the answers to a row one after the other, or
+                an object with return_dict_in_generate
 
         Raises:
-            ValueError: if an option is unknown or out of range, or an input does not fit.
+            ValueError: if an option is unknown or out of range, options contradict each other, or
+                an input does not fit.
         """
         from minibert2bert.generation.generate import generate
 
@@ -290,8 +307,8 @@ class EncoderDecoderModel(EncoderDecoderPair):
         """Shift the labels right, as a call with labels does."""
         return self.inputs_from_labels(labels)[0]
 
-    def _checked_labels(self, labels: ArrayLike, states: Array) -> Array:
-        batch, length = states.shape[:2]
+    def _checked_labels(self, labels: ArrayLike, shape: tuple[int, ...]) -> Array:
+        batch, length = shape
         return check_labels(labels, batch, length, self.config.decoder.vocab_size)
 
     def read_settings(self, folder: Path) -> None:

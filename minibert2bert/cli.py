@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 
 from minibert2bert import __version__
-from minibert2bert.commands import convert, env, generate, gradcheck
+from minibert2bert.commands import convert, env, evaluate, finetune, generate, gradcheck, plot
 
-COMMANDS = (generate, convert, gradcheck, env)
+COMMANDS = (generate, finetune, plot, evaluate, convert, gradcheck, env)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

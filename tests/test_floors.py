@@ -26,6 +26,7 @@ FLOORS = {
     "training": 3,
     "inspection": 3,
     "evaluation": 3.5,
+    "finetuning": 3.5,
     "demo": 3.5,
     "commands": 4,
     "cli": 4,
@@ -35,7 +36,7 @@ FLOORS = {
 # model.generate reads like a method of the model; the search itself is a floor above.
 ALLOWED_UPWARDS = {("models/encoder_decoder.py", "generation")}
 FILE_FORMATS = {"sentencepiece", "safetensors"}
-READS_FILES = {"checkpoints", "tokenization", "demo"}
+READS_FILES = {"checkpoints", "tokenization", "finetuning", "demo"}
 NEVER_AT_IMPORT = {
     "torch", "cupy", "sentencepiece", "subprocess", "socket", "multiprocessing",
 }  # fmt: skip

@@ -9,9 +9,18 @@ import sys
 from collections.abc import Sequence
 
 from minibert2bert import __version__
-from minibert2bert.commands import convert, env, evaluate, finetune, generate, gradcheck, plot
+from minibert2bert.commands import (
+    convert,
+    env,
+    evaluate,
+    finetune,
+    generate,
+    gradcheck,
+    plot,
+    reproduce,
+)
 
-COMMANDS = (generate, finetune, plot, evaluate, convert, gradcheck, env)
+COMMANDS = (generate, finetune, plot, evaluate, reproduce, convert, gradcheck, env)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,13 +2,16 @@
 
 import importlib.util
 import os
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from minibert2bert.device import gpu_description
+# The tutorials are tested, too.
+sys.path.append(str(Path(__file__).parent.parent))
 
 # A busy machine is no failure.
 settings.register_profile("patient", deadline=None)
@@ -17,6 +20,19 @@ settings.load_profile("patient")
 
 def pytest_addoption(parser):
     parser.addoption("--hub", action="store_true", help="download the published models to test")
+    told = "try your exercises, tutorials/exercises/NAME.py; without a name, list what is left"
+    parser.addoption("--mine", nargs="*", metavar="NAME", help=told)
+    parser.addoption("--mine-from", metavar="FOLDER", help="where your exercises are")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    names = config.getoption("--mine")
+    if names is None:
+        return None
+    from mine.session import begin
+
+    return begin(config, names)
 
 
 def pytest_configure(config):
@@ -28,6 +44,9 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     missing = [p for p in ("torch", "transformers") if importlib.util.find_spec(p) is None]
     reasons = {}
+    # Not at the top: with --mine, other files take the place of the package's before it is read.
+    from minibert2bert.device import gpu_description
+
     if missing:
         reasons["parity"] = f"needs {' and '.join(missing)}: pip install minibert2bert[parity]"
     gpu = gpu_description()

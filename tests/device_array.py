@@ -82,6 +82,9 @@ class DeviceGenerator:
     def __init__(self, seed):
         self._rng = np.random.default_rng(seed)
 
+    def integers(self, low, high, size, dtype):
+        return DeviceArray(self._rng.integers(low, high, size, dtype))
+
     def random(self, size, dtype):
         return DeviceArray(self._rng.random(size, dtype))
 

@@ -24,11 +24,20 @@ SEARCHES = {
 }
 
 IN_CUPY = {
-    *("absolute", "add", "add.reduceat", "arange", "argmax", "argpartition", "argsort"),
-    *("asarray", "bitwise_and", "clip", "concatenate", "divide", "equal", "exp", "flatnonzero"),
-    *("full_like", "greater", "greater_equal", "less", "less_equal", "log", "logaddexp"),
-    *("matmul", "maximum", "multiply", "negative", "not_equal", "ones_like", "sign", "sqrt"),
-    *("square", "subtract", "take_along_axis", "tanh", "vdot", "where", "zeros_like"),
+    *("absolute", "add", "add.reduceat", "arange", "argmax", "argpartition", "argsort", "invert"),
+    *("asarray", "bitwise_and", "clip", "concatenate", "divide", "empty_like", "equal", "exp"),
+    *(
+        "flatnonzero",
+        "full_like",
+        "greater",
+        "greater_equal",
+        "less",
+        "less_equal",
+        "log",
+        "logaddexp",
+    ),
+    *("matmul", "maximum", "multiply", "negative", "not_equal", "ones_like", "remainder", "sign"),
+    *("sqrt", "square", "subtract", "take_along_axis", "tanh", "vdot", "where", "zeros_like"),
     *("ndarray.any", "ndarray.astype", "ndarray.copy", "ndarray.max", "ndarray.mean"),
     *("ndarray.reshape", "ndarray.sum", "ndarray.swapaxes", "ndarray.transpose"),
     *("ndim", "shape"),

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from minibert2bert.components.erf import erf, polynomial
+from minibert2bert.components.erf import erf, normal_cdf, polynomial
 
 # math.erf is itself only good to about the last bit.
 REFERENCE_ERROR = np.finfo(np.float64).eps
@@ -89,3 +89,22 @@ def test_a_polynomial_is_its_sum_of_powers(coefficients):
     x = np.linspace(-2, 2, 9)
     expected = [sum(c * v**power for power, c in enumerate(coefficients)) for v in x.tolist()]
     np.testing.assert_allclose(polynomial(coefficients, x), expected, rtol=1e-13, atol=1e-14)
+
+
+def test_the_normal_cdf_in_float32_is_right_to_2e_7():
+    x = GRIDS["everywhere"].astype(np.float32)
+    expected = (1 + reference(x / np.sqrt(2))) / 2
+    np.testing.assert_allclose(normal_cdf(x), expected, rtol=0, atol=2e-7)
+
+
+def test_the_normal_cdf_in_float64_is_that_of_erf():
+    x = GRIDS["everywhere"]
+    expected = (1 + reference(x / np.sqrt(2))) / 2
+    np.testing.assert_allclose(normal_cdf(x), expected, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_normal_cdf_is_0_and_1_far_out(dtype):
+    far = normal_cdf(np.array([-1e4, -50, 50, 1e4], dtype))
+    np.testing.assert_allclose(far, [0, 0, 1, 1], rtol=0, atol=1e-9)
+    assert far.dtype == dtype

@@ -28,6 +28,7 @@ FLOORS = {
     "evaluation": 3.5,
     "finetuning": 3.5,
     "demo": 3.5,
+    "reproduce": 3.75,
     "commands": 4,
     "cli": 4,
     "__init__": 4,

@@ -109,9 +109,9 @@ class MaskShapes:
     def __init__(self):
         self.asked = []
 
-    def random(self, shape, dtype):
+    def integers(self, low, high, shape, dtype):
         self.asked.append(shape)
-        return np.ones(shape, dtype)
+        return np.full(shape, high - 1, dtype)
 
 
 @pytest.mark.parametrize(

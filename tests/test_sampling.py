@@ -191,7 +191,9 @@ def test_the_sequences_of_an_input_stand_together():
     model = TableModel(0, batch=3)
     model.tables[:] = 0
     model.tables[np.arange(3), :, :, np.array([3, 4, 5])] = 100
-    sequences = sample(model, num_return_sequences=2, max_new_tokens=2).sequences
+    config = GenerationConfig(do_sample=True, num_return_sequences=2, max_new_tokens=2)
+    sequences = generate_ids(model, np.array([[6], [2], [0]]), config).sequences
+    assert sequences[:, 0].tolist() == [6, 6, 2, 2, 0, 0]
     assert sequences[:, 1].tolist() == sequences[:, 2].tolist() == [3, 3, 4, 4, 5, 5]
 
 

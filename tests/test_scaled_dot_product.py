@@ -15,7 +15,7 @@ from support import (
     upstream,
 )
 
-from minibert2bert.components.masks import causal_mask, padding_mask
+from minibert2bert.components.masks import Spans, causal_mask, padding_mask
 from minibert2bert.components.scaled_dot_product import (
     attend,
     scaled_dot_product,
@@ -216,3 +216,46 @@ def test_memory_layout_is_irrelevant():
 
 def test_float32_stays_float32():
     assert_float32_kept(everything, *heads(4, 5), HEAD_MASK)
+
+
+SPANS = Spans((slice(0, 2), slice(2, 3), slice(3, 5)), (slice(0, 1), slice(1, 4), slice(4, 6)))
+
+
+def packed_example(keys=6):
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((1, 2, length, 3)) for length in (5, keys, keys)]
+
+
+def mask_of(spans, queries, keys):
+    """The same as an array: True where query and key are of one text, and the key is no future."""
+    mask = np.zeros((1, 1, queries, keys), dtype=bool)
+    for own, seen in zip(spans.queries, spans.keys, strict=True):
+        block = mask[:, :, own, seen]
+        block[...] = True if spans.causal is None else np.tri(*block.shape[2:], dtype=bool)
+    return mask
+
+
+CAUSAL = Spans(SPANS.queries, SPANS.queries, np.tri(2, 2, dtype=bool)[None, None])
+
+
+@pytest.mark.parametrize(("spans", "keys"), [(SPANS, 6), (CAUSAL, 5)])
+def test_each_text_of_a_row_sees_only_itself(spans, keys):
+    arrays = packed_example(keys)
+    y, backward = scaled_dot_product_attention(*arrays, spans)
+    expected, its_backward = scaled_dot_product_attention(*arrays, mask_of(spans, 5, keys))
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+    for gradient, right in zip(backward(upstream(y)), its_backward(upstream(y)), strict=True):
+        np.testing.assert_allclose(gradient, right, rtol=1e-10, atol=1e-13)
+
+
+def test_gradients_of_several_texts_are_those_of_finite_differences():
+    attention = seeded(scaled_dot_product_attention, rate=0.3, head_mask=np.array([0.5, 2.0]))
+    check_gradients(attention, *packed_example(), SPANS)
+
+
+def test_several_texts_keep_the_promises_of_a_component():
+    arguments = (*packed_example(), SPANS)
+    assert_inputs_unchanged(scaled_dot_product_attention, *arguments)
+    assert_backward_repeats(scaled_dot_product_attention, *arguments)
+    assert_float32_kept(scaled_dot_product_attention, *arguments)
+    assert_layout_irrelevant(scaled_dot_product_attention, *arguments)

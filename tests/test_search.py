@@ -6,6 +6,7 @@ from minibert2bert.generation.beam_sampling import beam_sampling
 from minibert2bert.generation.beam_search import beam_search
 from minibert2bert.generation.call_arguments import CallArguments
 from minibert2bert.generation.config import GenerationConfig
+from minibert2bert.generation.constrained_beam_search import constrained_beam_search
 from minibert2bert.generation.contrastive_search import contrastive_search
 from minibert2bert.generation.group_beam_search import group_beam_search
 from minibert2bert.generation.sampling import sampling
@@ -125,6 +126,7 @@ def test_a_row_finished_by_the_caller_counts_the_tokens_it_has_written(eos, leng
         ({"num_beams": 2}, beam_search),
         ({"num_beams": 2, "do_sample": True}, beam_sampling),
         ({"num_beams": 2, "num_beam_groups": 2, "diversity_penalty": 1.0}, group_beam_search),
+        ({"num_beams": 2, "force_words_ids": [[5]]}, constrained_beam_search),
         ({"penalty_alpha": 0.6}, contrastive_search),
         ({"penalty_alpha": 0.6, "top_k": 1}, greedy_search),
         ({"penalty_alpha": 0.6, "do_sample": True}, sampling),

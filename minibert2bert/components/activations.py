@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from minibert2bert.arrays import Array, Backward
-from minibert2bert.components.erf import erf
+from minibert2bert.components.blocks import blocks
+from minibert2bert.components.erf import erf, normal_cdf
 
 Activation = Callable[[Array], tuple[Array, Backward]]
 
@@ -25,21 +26,26 @@ def gelu(x: Array) -> tuple[Array, Backward]:
         y: the shape of x
         backward: dy -> dx
     """
-    phi = erf(x * math.sqrt(0.5))
-    phi += 1
-    phi *= 0.5
+    rows = x.reshape(-1, x.shape[-1])
+    phi, y = np.empty_like(rows), np.empty_like(rows)
+    for block in blocks(rows):
+        phi[block] = normal_cdf(rows[block])
+        np.multiply(rows[block], phi[block], out=y[block])
 
     def backward(dy: Array) -> Array:
-        slope = np.square(x)
-        slope *= -0.5
-        np.exp(slope, out=slope)
-        slope *= x
-        slope *= 1 / math.sqrt(2 * math.pi)
-        slope += phi
-        slope *= dy
-        return slope
+        drows = dy.reshape(rows.shape)
+        dx = np.empty_like(rows)
+        for block in blocks(rows):
+            slope = np.square(rows[block])
+            slope *= -0.5
+            np.exp(slope, out=slope)
+            slope *= rows[block]
+            slope *= 1 / math.sqrt(2 * math.pi)
+            slope += phi[block]
+            np.multiply(slope, drows[block], out=dx[block])
+        return dx.reshape(x.shape)
 
-    return x * phi, backward
+    return y.reshape(x.shape), backward
 
 
 def gelu_new(x: Array) -> tuple[Array, Backward]:

@@ -4,6 +4,7 @@ import numpy as np
 
 from minibert2bert.arrays import Array, Backward, Params
 from minibert2bert.components.linear import linear
+from minibert2bert.components.masks import Mask
 from minibert2bert.components.relative_positions import relative_attention
 from minibert2bert.components.scaled_dot_product import scaled_dot_product_attention
 from minibert2bert.components.settings import Settings
@@ -40,7 +41,7 @@ def attention_heads(
     query: Array,
     key: Array,
     value: Array,
-    mask: Array | None,
+    mask: Mask,
     config: Settings,
     rng: np.random.Generator | None = None,
     head_mask: Array | None = None,
@@ -86,7 +87,7 @@ def multi_head_attention(
     params: Params,
     hidden_states: Array,
     key_value_states: Array,
-    mask: Array | None,
+    mask: Mask,
     config: Settings,
     rng: np.random.Generator | None = None,
     head_mask: Array | None = None,

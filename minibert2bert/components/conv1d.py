@@ -1,6 +1,7 @@
 """GPT-2's linear layer, whose weight lies the other way round."""
 
 from minibert2bert.arrays import Array, Backward, Params
+from minibert2bert.components.blocks import column_sums
 
 
 def conv1d(params: Params, x: Array) -> tuple[Array, Backward]:
@@ -26,7 +27,7 @@ def conv1d(params: Params, x: Array) -> tuple[Array, Backward]:
 
     def backward(dy: Array) -> tuple[Params, Array]:
         drows = dy.reshape(-1, dy.shape[-1])
-        dparams = {"weight": rows.T @ drows, "bias": drows.sum(axis=0)}
+        dparams = {"weight": rows.T @ drows, "bias": column_sums(drows)}
         return dparams, (drows @ weight.T).reshape(x.shape)
 
     return y.reshape(*x.shape[:-1], -1), backward

@@ -1,5 +1,7 @@
 """The error function, which NumPy lacks and BERT's gelu needs."""
 
+import math
+
 import numpy as np
 
 from minibert2bert.arrays import Array
@@ -24,6 +26,11 @@ LARGE_Q = (
     1.23033935480374942e03, 3.43936767414372164e03, 4.36261909014324716e03,
     3.29079923573345963e03, 1.62138957456669019e03, 5.37181101862009858e02,
     1.17693950891312499e02, 1.57449261107098347e01, 1.0,
+)  # fmt: skip
+# float32: Phi(x) = 1 / (1 + exp(-x P(x^2))), fitted for |x| <= 5.5
+LOGIT_P = (
+    1.59576855, 0.07266835317, -6.613387894e-05, -1.105127284e-04, 7.942176257e-06,
+    -2.671155968e-07, 3.61582983e-09,
 )  # fmt: skip
 # float32: erf(x) = tanh(x P(x^2)) for |x| <= 4
 ATANH_P = (
@@ -55,6 +62,32 @@ def erf(x: Array) -> Array:
     y = polynomial(ATANH_P, np.square(clipped))
     y *= clipped
     return np.tanh(y, out=y)
+
+
+def normal_cdf(x: Array) -> Array:
+    """Find the probability that a normal variable is smaller: Phi(x) = (1 + erf(x / sqrt(2))) / 2.
+
+    float64 by erf; float32 by the logistic function of an odd polynomial, fitted so that the
+    largest error of x Phi(x) is least. Its error is at most 2e-7.
+
+    Args:
+        x: any shape of at least one axis
+
+    Returns:
+        y: the shape and dtype of x
+    """
+    if x.dtype == np.float64:
+        y = erf(x * math.sqrt(0.5))
+        y += 1
+        y *= 0.5
+        return y
+    # Beyond 6.5, Phi is 0 or 1 to the tenth digit, and exp does not overflow.
+    clipped = np.clip(x, -6.5, 6.5)
+    y = polynomial(LOGIT_P, np.square(clipped))
+    y *= np.negative(clipped, out=clipped)
+    np.exp(y, out=y)
+    y += 1
+    return np.divide(1, y, out=y)
 
 
 def _erf_float64(x: Array) -> Array:

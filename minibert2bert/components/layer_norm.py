@@ -3,6 +3,7 @@
 import numpy as np
 
 from minibert2bert.arrays import Array, Backward, Params
+from minibert2bert.components.blocks import column_sums, row_sums
 
 
 def layer_norm(params: Params, x: Array, eps: float) -> tuple[Array, Backward]:
@@ -20,19 +21,26 @@ def layer_norm(params: Params, x: Array, eps: float) -> tuple[Array, Backward]:
         y: (..., H)
         backward: dy -> dparams, dx
     """
-    weight = params["weight"]
-    centered = x - x.mean(axis=-1, keepdims=True)
-    inv_std = 1 / np.sqrt(np.square(centered).mean(axis=-1, keepdims=True) + eps)
-    x_hat = centered * inv_std
-    y = x_hat * weight + params["bias"]
+    weight, shape = params["weight"], x.shape
+    H = shape[-1]
+    rows = x.reshape(-1, H)
+    x_hat = rows - row_sums(rows) / H
+    inv_std = 1 / np.sqrt(row_sums(np.square(x_hat)) / H + eps)
+    x_hat *= inv_std
+    y = x_hat * weight
+    y += params["bias"]
 
     def backward(dy: Array) -> tuple[Params, Array]:
-        rows = tuple(range(dy.ndim - 1))
-        dparams = {"weight": (dy * x_hat).sum(axis=rows), "bias": dy.sum(axis=rows)}
-        dx_hat = dy * weight
+        drows = dy.reshape(-1, H)
+        products = drows * x_hat
+        dparams = {"weight": column_sums(products), "bias": column_sums(drows)}
         # A row's mean and length are fixed, so dx has no part along 1 and none along x_hat.
-        along_ones = dx_hat.mean(axis=-1, keepdims=True)
-        along_x_hat = (dx_hat * x_hat).mean(axis=-1, keepdims=True)
-        return dparams, inv_std * (dx_hat - along_ones - x_hat * along_x_hat)
+        along_ones = drows @ weight[:, None] / H
+        along_x_hat = products @ weight[:, None] / H
+        dx = drows * weight
+        dx -= along_ones
+        dx -= np.multiply(x_hat, along_x_hat, out=products)
+        dx *= inv_std
+        return dparams, dx.reshape(shape)
 
-    return y, backward
+    return y.reshape(shape), backward

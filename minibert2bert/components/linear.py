@@ -1,6 +1,7 @@
 """The linear layer: one matrix product and a bias."""
 
 from minibert2bert.arrays import Array, Backward, Params
+from minibert2bert.components.blocks import column_sums
 
 
 def linear(params: Params, x: Array) -> tuple[Array, Backward]:
@@ -28,7 +29,7 @@ def linear(params: Params, x: Array) -> tuple[Array, Backward]:
         drows = dy.reshape(-1, dy.shape[-1])
         dparams = {"weight": drows.T @ rows}
         if "bias" in params:
-            dparams["bias"] = drows.sum(axis=0)
+            dparams["bias"] = column_sums(drows)
         return dparams, (drows @ weight).reshape(x.shape)
 
     return y.reshape(*x.shape[:-1], -1), backward

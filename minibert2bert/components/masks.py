@@ -1,6 +1,6 @@
 """Masks: which query may look at which key. True where it may."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -8,17 +8,42 @@ from minibert2bert.arrays import Array
 from minibert2bert.components.loss import IGNORE
 
 
+class Spans(NamedTuple):
+    """What texts that stand one after the other in a single row may see: only their own.
+
+    It takes the place of a mask where the padding between the texts was left out.
+
+    Attributes:
+        queries: the stretch of the T queries that is text 0, 1, ...
+        keys: the stretch of the S keys that it looks at
+        causal: bool (1, 1, L, L) as long as the longest text, or None where it may see its future
+    """
+
+    queries: tuple[slice, ...]
+    keys: tuple[slice, ...]
+    causal: Array | None = None
+
+    def mask(self, length: int) -> Array | None:
+        """Return the mask inside a text of so many queries, and as many keys if it is causal."""
+        return None if self.causal is None else self.causal[:, :, :length, :length]
+
+
+Mask: TypeAlias = Array | Spans | None
+"""Which query may look at which key: a bool array that broadcasts to (B, N, T, S), True where it
+may; the Spans of several texts; or None, which hides nothing."""
+
+
 class Masks(NamedTuple):
     """What the attentions of a stack may see.
 
     Attributes:
-        own: bool, broadcasts to (B, N, T, T), for self-attention; None hides nothing.
-        encoder: bool, broadcasts to (B, N, T, S), for cross-attention; None hides nothing.
+        own: a Mask for self-attention; as an array it broadcasts to (B, N, T, T).
+        encoder: a Mask for cross-attention; as an array it broadcasts to (B, N, T, S).
         head_mask: (L, N), a factor for the weights of each layer's heads; None is all ones.
     """
 
-    own: Array | None = None
-    encoder: Array | None = None
+    own: Any = None
+    encoder: Any = None
     head_mask: Array | None = None
 
     def of_layer(self, index: int) -> "Masks":

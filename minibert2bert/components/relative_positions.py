@@ -6,6 +6,7 @@ import numpy as np
 
 from minibert2bert.arrays import Array, Backward, Params
 from minibert2bert.components.embeddings import embedding
+from minibert2bert.components.masks import Mask, Spans
 from minibert2bert.components.scaled_dot_product import attend, scaled_dot_product
 from minibert2bert.components.settings import Settings
 
@@ -72,7 +73,7 @@ def relative_attention(
     query: Array,
     key: Array,
     value: Array,
-    mask: Array | None,
+    mask: Mask,
     config: Settings,
     rng: np.random.Generator | None = None,
     head_mask: Array | None = None,
@@ -97,7 +98,12 @@ def relative_attention(
     Returns:
         context: (B, N, T, D)
         backward: dcontext -> dparams, dquery, dkey, dvalue
+
+    Raises:
+        ValueError: if several texts stand in one row: their distances would be those in the row.
     """
+    if isinstance(mask, Spans):
+        raise ValueError("relative positions need a row for each text, got the Spans of several")
     scale = 1 / math.sqrt(query.shape[-1])
     rows = distance_rows(params["weight"].shape[0], query.shape[2], key.shape[2])
     table, table_backward = embedding(params, np.asarray(rows, like=params["weight"]))

@@ -6,6 +6,7 @@ import numpy as np
 
 from minibert2bert.arrays import Array, Backward
 from minibert2bert.components.dropout import dropout
+from minibert2bert.components.masks import Mask, Spans
 from minibert2bert.components.softmax import masked_softmax
 from minibert2bert.recording import record
 
@@ -79,7 +80,7 @@ def scaled_dot_product_attention(
     query: Array,
     key: Array,
     value: Array,
-    mask: Array | None,
+    mask: Mask,
     rate: float = 0.0,
     rng: np.random.Generator | None = None,
     head_mask: Array | None = None,
@@ -94,7 +95,8 @@ def scaled_dot_product_attention(
         query: (B, N, T, D)
         key: (B, N, S, D)
         value: (B, N, S, D)
-        mask: bool, broadcasts to (B, N, T, S), True where a query may look; None hides nothing.
+        mask: bool, broadcasts to (B, N, T, S), True where a query may look; None hides nothing;
+            or the Spans of several texts in one row.
         rate: dropout probability of an attention weight, in [0, 1)
         rng: source of the dropout mask; None switches dropout off.
         head_mask: (N,), a factor for the weights of each head, applied after dropout
@@ -104,12 +106,64 @@ def scaled_dot_product_attention(
         context: (B, N, T, D)
         backward: dcontext -> dquery, dkey, dvalue
     """
+    if isinstance(mask, Spans):
+        return attend_in_spans(query, key, value, mask, rate, rng, head_mask)
     scores, scores_backward = scaled_dot_product(query, key)
     context, attend_backward = attend(scores, value, mask, rate, rng, head_mask, zero_fully_masked)
 
     def backward(dcontext: Array) -> tuple[Array, Array, Array]:
         dscores, dvalue = attend_backward(dcontext)
         dquery, dkey = scores_backward(dscores)
+        return dquery, dkey, dvalue
+
+    return context, backward
+
+
+def attend_in_spans(
+    query: Array,
+    key: Array,
+    value: Array,
+    spans: Spans,
+    rate: float = 0.0,
+    rng: np.random.Generator | None = None,
+    head_mask: Array | None = None,
+) -> tuple[Array, Backward]:
+    """Attend within each of several texts, which stand one after the other.
+
+    Args:
+        query: (1, N, T, D), the queries of all texts
+        key: (1, N, S, D)
+        value: (1, N, S, D)
+        spans: where the texts are; together they cover all queries and keys.
+        rate: dropout probability of an attention weight, in [0, 1)
+        rng: source of the dropout mask; None switches dropout off.
+        head_mask: (N,), a factor for the weights of each head, applied after dropout
+
+    Returns:
+        context: (1, N, T, D)
+        backward: dcontext -> dquery, dkey, dvalue
+    """
+    context = np.empty_like(query)
+    backwards = []
+    for own, seen in zip(spans.queries, spans.keys, strict=True):
+        part = query[:, :, own]
+        context[:, :, own], text_backward = scaled_dot_product_attention(
+            part,
+            key[:, :, seen],
+            value[:, :, seen],
+            spans.mask(part.shape[2]),
+            rate,
+            rng,
+            head_mask,
+        )
+        backwards.append(text_backward)
+
+    def backward(dcontext: Array) -> tuple[Array, Array, Array]:
+        dquery, dkey, dvalue = (np.empty_like(x) for x in (dcontext, key, value))
+        for own, seen, text_backward in zip(spans.queries, spans.keys, backwards, strict=True):
+            dquery[:, :, own], dkey[:, :, seen], dvalue[:, :, seen] = text_backward(
+                dcontext[:, :, own]
+            )
         return dquery, dkey, dvalue
 
     return context, backward

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minibert2bert.arrays import Array, Backward
+from minibert2bert.components.blocks import row_sums
 
 
 def masked_softmax(
@@ -32,14 +33,15 @@ def masked_softmax(
     """
     probs = scores - scores.max(axis=-1, keepdims=True) if mask is None else hide(scores, mask)
     np.exp(probs, out=probs)
-    probs /= probs.sum(axis=-1, keepdims=True)
+    probs /= row_sums(probs)
     if zero_fully_masked and mask is not None:
         probs *= mask.any(axis=-1, keepdims=True)
 
     def backward(dprobs: Array) -> Array:
-        dscores = dprobs * probs
+        products = dprobs * probs
         # The probabilities of a row sum to 1: what one gains, the others lose.
-        dscores -= probs * dscores.sum(axis=-1, keepdims=True)
+        dscores = np.subtract(dprobs, row_sums(products), out=products)
+        dscores *= probs
         return dscores
 
     return probs, backward
@@ -64,6 +66,6 @@ def hide(scores: Array, mask: Array) -> Array:
             "make one with components.masks"
         )
     lowest = np.finfo(scores.dtype).min
-    shifted = scores + np.where(mask, scores.dtype.type(0), lowest)
+    shifted = scores + ~mask * lowest
     shifted -= shifted.max(axis=-1, keepdims=True)
     return shifted

@@ -31,7 +31,9 @@ class CallArguments:
         stopping_criteria: the caller's own criteria
         tokenizer: of the answers, for stop_strings
         streamer: is handed every token at once; see streaming.py.
-        seed: of the draws: one number for the batch, or one for each input
+        seed: of the draws. From one number every input of the batch gets a stream of its own; with
+            one for each input, each draws what it would draw alone with it. None is fresh numbers
+            every time. See sampling.random_streams.
         record_search: whether beam search keeps every candidate it looked at
     """
 

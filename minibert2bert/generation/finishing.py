@@ -38,9 +38,21 @@ def endings(
     """
     B, width, length = candidates.ids.shape
     ends = is_finished(criteria, candidates.ids.reshape(B * width, length)).reshape(B, width)
-    over = ends.all(axis=1)
+    over: Array = np.all(ends, axis=1)
     with_eos = np.isin(candidates.ids[:, :, -1], settings.eos_token_id)
     return np.where(over[:, None], with_eos, ends), over
+
+
+def final_scores(hypotheses: Hypotheses, enters: Array, settings: GenerationSettings) -> Array:
+    """Divide the sums of those that enter a pool by their length penalty; -inf for the others.
+
+    Args:
+        hypotheses: with sums of log-probabilities
+        enters: bool, broadcasts to (B, number of hypotheses)
+        settings: length_penalty, length_penalty_style
+    """
+    divisor = length_divisor(hypotheses.log_probs.shape[2], settings)
+    return np.where(enters, hypotheses.scores / divisor, EMPTY)
 
 
 def enter(
@@ -52,11 +64,10 @@ def enter(
         pool: with final scores
         hypotheses: equally long, with sums of log-probabilities
         enters: bool, which of them compete; broadcasts to (B, number of hypotheses).
-        settings: length_penalty, length_penalty_style
+        settings: those of final_scores
 
     Returns:
         pool: the best of both, as many as before; of equal ones those that came first
     """
-    final_scores = hypotheses.scores / length_divisor(hypotheses.log_probs.shape[2], settings)
-    scores = np.concatenate([pool.scores, np.where(enters, final_scores, EMPTY)], axis=1)
+    scores = np.concatenate([pool.scores, final_scores(hypotheses, enters, settings)], axis=1)
     return keep_best(join(pool, hypotheses), scores, pool.scores.shape[1])

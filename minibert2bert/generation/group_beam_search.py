@@ -5,11 +5,12 @@ its own; in every step the groups take turns, and each token costs a group `dive
 every beam of an earlier group that has just chosen it (Vijayakumar et al., 2018, algorithm 1). The
 pools of all groups together are the result; what two groups have found stands there twice.
 
-Version 4 of transformers sets the rules; its beam_indices, which mix up the groups, are not followed.
+Version 4 of transformers sets the rules, but for its beam_indices, which mix up the groups.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -26,7 +27,7 @@ from minibert2bert.generation.beam_search import (
     start_beams,
 )
 from minibert2bert.generation.call_arguments import Criterion, Processor
-from minibert2bert.generation.finishing import EMPTY, endings, enter
+from minibert2bert.generation.finishing import EMPTY, endings, enter, final_scores
 from minibert2bert.generation.hamming_diversity import hamming_diversity
 from minibert2bert.generation.hypotheses import (
     Hypotheses,
@@ -37,6 +38,7 @@ from minibert2bert.generation.hypotheses import (
 )
 from minibert2bert.generation.outputs import GenerateBeamEncoderDecoderOutput, StepOutputs
 from minibert2bert.generation.processors import process
+from minibert2bert.generation.search_record import record_step
 from minibert2bert.generation.settings import GenerationSettings
 
 Groups: TypeAlias = tuple[BeamState, ...]
@@ -80,7 +82,7 @@ def groups_step(
         own = rows_of_groups[:, number].reshape(B * size, -1)
         diverse = hamming_diversity(own, chosen, settings.diversity_penalty)
         scores = process(processors, state.running.ids.reshape(B * size, -1), diverse)
-        after.append(group_step(state, scores, criteria, settings))
+        after.append(group_step(state, scores, criteria, settings, number))
         processed.append(scores.reshape(B, size, -1))
         chosen = np.concatenate([chosen, choices(state, after[-1], settings)], axis=1)
     return tuple(after), np.concatenate(processed, axis=1).reshape(log_probs.shape)
@@ -91,6 +93,7 @@ def group_step(
     log_probs: Array,
     criteria: Sequence[Criterion],
     settings: GenerationSettings,
+    number: int = 0,
 ) -> BeamState:
     """Lengthen the sequences of one group by one token.
 
@@ -105,6 +108,7 @@ def group_step(
         log_probs: (B * size, V), after the processors
         criteria: what ends a sequence
         settings: eos_token_id, pad_token_id, length_penalty, and those of is_settled
+        number: of the group, for a record of the search
 
     Returns:
         state: one step further; the pool of an input that was done is as before.
@@ -113,16 +117,19 @@ def group_step(
     width = size * max(2, 1 + len(settings.eos_token_id))
     candidates = best_continuations(state.running, log_probs, width)
     ends, over = endings(candidates, criteria, settings)
-    enters = ends & (np.arange(ends.shape[1]) < size) & ~state.done[:, None]
-    finished = enter(
-        lengthen(state.finished, settings.pad_token_id), candidates, enters, settings
-    )
+    may_enter = (np.arange(ends.shape[1]) < size) & ~state.done[:, None]
+    pool = lengthen(state.finished, settings.pad_token_id)
+    finished = enter(pool, candidates, ends & may_enter, settings)
     running = keep_best(candidates, np.where(ends, EMPTY, candidates.scores), size)
     steps = candidates.log_probs.shape[2]
     settled = is_settled(candidates.scores[:, 0], finished.scores[:, -1], steps, settings)
     cut_off = over & ~settled & ~state.done
     finished = enter(finished, running, cut_off[:, None], settings)
-    return BeamState(running, finished, state.done | settled | over)
+    after = BeamState(running, finished, state.done | settled | over)
+    entered = final_scores(candidates, may_enter & (ends | cut_off[:, None]), settings)
+    own = replace(settings, num_beams=size)
+    record_step(candidates, ends | over[:, None], entered, after, state.done, own, number)
+    return after
 
 
 def choices(before: BeamState, after: BeamState, settings: GenerationSettings) -> Array:
@@ -136,14 +143,14 @@ def choices(before: BeamState, after: BeamState, settings: GenerationSettings) -
 
 def side_by_side(groups: Sequence[Hypotheses]) -> Hypotheses:
     """Give each input the sequences of all groups, with beam_indices of all K beams."""
-    joined = None
+    in_all = []
     for number, group in enumerate(groups):
         size = group.scores.shape[1]
         inputs, beams = group.beam_indices // size, group.beam_indices % size
         rows = inputs * size * len(groups) + number * size + beams
-        own = replace(group, beam_indices=np.where(group.beam_indices < 0, -1, rows))
-        joined = own if joined is None else join(joined, own)
-    return joined
+        rows = np.where(group.beam_indices < 0, -1, rows)
+        in_all.append(replace(group, beam_indices=rows))
+    return reduce(join, in_all)
 
 
 def group_beam_search(
@@ -174,9 +181,7 @@ def group_beam_search(
     done = np.zeros(len(prompt_ids), dtype=bool)
     while not done.all():
         logits = model(tokens, parents, done)
-        groups, log_probs = groups_step(
-            groups, log_softmax(logits), processors, criteria, settings
-        )
+        groups, log_probs = groups_step(groups, log_softmax(logits), processors, criteria, settings)
         steps.keep(log_probs, logits)
         running = side_by_side([state.running for state in groups])
         tokens, parents = running.ids[:, :, -1].reshape(-1, 1), moved_rows(running)

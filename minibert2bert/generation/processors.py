@@ -123,9 +123,6 @@ def logits_processors(
     Args:
         settings: the options of the search
         call: whose arrays have a row for each row of the search
-
-    Raises:
-        ValueError: bad_words_ids has no word but the end.
     """
     values = _values(settings, call)
     table = (*IN_ORDER, *(FOR_DRAWS if settings.do_sample else ()), *AT_LAST)

@@ -70,6 +70,7 @@ def record_step(
     done: Array,
     settings: GenerationSettings,
     group: int = 0,
+    has_words: Array | None = None,
 ) -> None:
     """Tell an open recording what a step has looked at; without one, do nothing.
 
@@ -81,6 +82,7 @@ def record_step(
         done: bool (B,), the inputs that were done before the step
         settings: num_beams
         group: of beams
+        has_words: bool (B, width), which of them have all forced words; None if none are forced.
     """
     step = candidates.log_probs.shape[2] - 1
     arrays = {
@@ -89,6 +91,7 @@ def record_step(
         "log_prob": candidates.log_probs[:, :, -1],
         "score": candidates.scores,
         "ends": ends,
+        "has_words": np.ones_like(ends) if has_words is None else has_words,
         "final_score": final_scores,
         "kept_parent": after.running.beam_indices[:, :, -1] % settings.num_beams,
         "kept_token": after.running.ids[:, :, -1],
@@ -123,13 +126,13 @@ def _candidates(
     kept = zip(row["kept_parent"], row["kept_token"], strict=True)
     beams = {pair: beam for beam, pair in enumerate(kept)}
     worst_of_pool = min(row["pool"])
-    columns = ("parent", "token", "log_prob", "score", "ends", "final_score")
+    columns = ("parent", "token", "log_prob", "score", "ends", "has_words", "final_score")
     for rank, values in enumerate(zip(*(row[name] for name in columns), strict=True)):
-        parent, token, log_prob, score, ended, final_score = values
+        parent, token, log_prob, score, ended, has_words, final_score = values
         if score == -np.inf:
             continue
         beam = None if ended else beams.get((parent, token))
-        fate, reason = _fate(ended, beam, final_score, worst_of_pool)
+        fate, reason = _fate(ended, beam, has_words, final_score, worst_of_pool)
         final = final_score if ended and final_score > -np.inf else None
         yield Candidate(
             step, index, group, rank, parent, beam, token, log_prob, score, final, fate, reason
@@ -137,12 +140,14 @@ def _candidates(
 
 
 def _fate(
-    ended: bool, beam: int | None, final_score: float, worst_of_pool: float
+    ended: bool, beam: int | None, has_words: bool, final_score: float, worst_of_pool: float
 ) -> tuple[str, str]:
     if not ended and beam is None:
         return DROPPED, "enough better ones go on"
     if not ended:
         return KEPT, "among the best that go on"
+    if final_score == -np.inf and not has_words:
+        return DROPPED, "it ended, but without all of its forced words"
     if final_score == -np.inf:
         return DROPPED, "it ended, but too many candidates were better"
     if final_score < worst_of_pool:

@@ -13,6 +13,7 @@ from minibert2bert.generation.beam_sampling import beam_sampling
 from minibert2bert.generation.beam_search import beam_search
 from minibert2bert.generation.call_arguments import NOTHING, CallArguments
 from minibert2bert.generation.config import GenerationConfig
+from minibert2bert.generation.constrained_beam_search import constrained_beam_search
 from minibert2bert.generation.contrastive_search import contrastive_search
 from minibert2bert.generation.group_beam_search import group_beam_search
 from minibert2bert.generation.processors import logits_processors
@@ -82,6 +83,7 @@ def strategy(settings: GenerationSettings, call: CallArguments = NOTHING) -> Cal
     beams = settings.num_beams > 1
     contrasts = settings.penalty_alpha > 0 and settings.top_k > 1
     table: list[tuple[bool, Callable[..., Any]]] = [
+        (settings.force_words_ids is not None, constrained_beam_search),
         (settings.num_beam_groups > 1, group_beam_search),
         (beams and settings.do_sample, partial(beam_sampling, seed=call.seed)),
         (beams, beam_search),

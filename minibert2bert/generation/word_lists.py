@@ -93,19 +93,14 @@ def forbidden_words(
 ) -> tuple[Words, ...]:
     """Sort the words of bad_words_ids by length, without those that are the end itself.
 
-    Raises:
-        ValueError: no other word is left.
+    Args:
+        option: the words, each a list of ids; None for none.
+        eos_token_id: the ends, which only suppress_tokens forbids.
     """
     if option is None:
         return ()
     ends = {(index,) for index in eos_token_id}
-    words = biased_words({tuple(word): -np.inf for word in option if tuple(word) not in ends})
-    if not words:
-        raise ValueError(
-            f"bad_words_ids cannot forbid the end, and has no other word, got {option}; "
-            "set min_new_tokens to put the end off, or forbid it with suppress_tokens"
-        )
-    return words
+    return biased_words({tuple(word): -np.inf for word in option if tuple(word) not in ends})
 
 
 def _add_biases(ids: Array, scores: Array, name: str, words: Sequence[Words]) -> Array:

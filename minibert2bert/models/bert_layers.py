@@ -5,7 +5,7 @@ import numpy as np
 from minibert2bert.arrays import Array, Backward, Params, no_backward
 from minibert2bert.components.attention import multi_head_attention
 from minibert2bert.components.feed_forward import feed_forward_block
-from minibert2bert.components.masks import Masks
+from minibert2bert.components.masks import Mask, Masks
 from minibert2bert.components.residual import add_and_norm
 from minibert2bert.models.config import BertLikeConfig
 from minibert2bert.recording import record, scope
@@ -15,7 +15,7 @@ def attention_block(
     params: Params,
     hidden_states: Array,
     key_value_states: Array,
-    mask: Array | None,
+    mask: Mask,
     config: BertLikeConfig,
     rng: np.random.Generator | None = None,
     head_mask: Array | None = None,

@@ -98,7 +98,9 @@ class CausalLM(Transformer):
         logits, _ = self.head(states)
         loss = None
         if labels is not None:
-            loss, _ = cross_entropy(logits, np.asarray(self.targets(labels, states), like=logits))
+            loss, _ = cross_entropy(
+                logits, np.asarray(self.targets(labels, states.shape[:2]), like=logits)
+            )
         output = CausalLMOutput(loss, logits, **extras)
         return output if return_dict else output.to_tuple()
 
@@ -127,10 +129,11 @@ class CausalLM(Transformer):
         """
         states_of_encoder = others.get("encoder_hidden_states")
         inputs = self.prepare(input_ids=input_ids, attention_mask=attention_mask, **others)
-        states, stack_backward = self.forward(states_of_encoder, inputs, rng, training=True)
-        loss, states_backward = self.loss_of_states(
-            states, self.targets(labels, states), label_smoothing
+        targets = self.targets(labels, inputs.shape)
+        states, stack_backward = self.forward(
+            states_of_encoder, inputs, rng, training=True, counted=targets != IGNORE
         )
+        loss, states_backward = self.loss_of_states(states, targets, label_smoothing)
 
         def backward(dloss: float = 1.0) -> dict[str, Array]:
             dhead, dstates = states_backward(dloss)
@@ -142,17 +145,17 @@ class CausalLM(Transformer):
 
         return loss, backward
 
-    def targets(self, labels: ArrayLike, states: Array) -> Array:
+    def targets(self, labels: ArrayLike, shape: tuple[int, ...]) -> Array:
         """Check labels, and move them to where they are to be predicted.
 
         Args:
             labels: int (B, T)
-            states: (B, T, H)
+            shape: (B, T) of the inputs
 
         Returns:
             targets: int64 (B, T), on the host
         """
-        batch, length = states.shape[:2]
+        batch, length = shape
         targets = check_labels(labels, batch, length, self.config.vocab_size)
         if self.shifts_labels:
             targets = np.concatenate([targets[:, 1:], np.full((batch, 1), IGNORE)], axis=1)
@@ -173,17 +176,17 @@ class CausalLM(Transformer):
             loss: a scalar, in nats
             backward: dloss -> dparams, dstates
         """
-        rows = states.reshape(-1, states.shape[-1])
+        shape = states.shape
         on_host = np.flatnonzero(targets != IGNORE)
         right = np.asarray(targets.reshape(-1)[on_host], like=states)
         counted = np.asarray(on_host, like=states)
-        logits, head_backward = self.head(rows[counted])
+        logits, head_backward = self.head(states.reshape(-1, shape[-1])[counted])
         loss, cross_entropy_backward = cross_entropy(logits, right, label_smoothing)
 
         def backward(dloss: float) -> tuple[Params, Array]:
             dhead, dcounted = head_backward(cross_entropy_backward(dloss))
-            drows = np.zeros_like(rows)
-            drows[counted] = dcounted
-            return dhead, drows.reshape(states.shape)
+            dstates = np.zeros_like(dcounted, shape=shape)
+            dstates.reshape(-1, shape[-1])[counted] = dcounted
+            return dhead, dstates
 
         return loss, backward

@@ -245,7 +245,8 @@ class EncoderDecoderModel(EncoderDecoderPair):
                 - stopping_criteria: functions (ids (R, T), scores) -> bool (R,), finished or not
                 - tokenizer: of the answers, for stop_strings
                 - streamer: is handed each token at once, see TextStreamer; not with num_beams > 1
-                - seed: of the draws, one number for the batch or one for each row
+                - seed: of the draws, one number for the batch, or one for each row, which then
+                  draws what it would draw alone; without it, other draws every time
                 - record_search: keep all candidates of a beam search, in the object's search
 
         Returns:

@@ -10,7 +10,7 @@ from minibert2bert.components.attention import merge_heads, split_heads
 from minibert2bert.components.conv1d import conv1d
 from minibert2bert.components.dropout import dropout
 from minibert2bert.components.layer_norm import layer_norm
-from minibert2bert.components.masks import Masks
+from minibert2bert.components.masks import Mask, Masks
 from minibert2bert.components.scaled_dot_product import scaled_dot_product_attention
 from minibert2bert.models.config import GPT2Config
 from minibert2bert.recording import scope
@@ -68,7 +68,7 @@ def attention_update(
     query: Array,
     key: Array,
     value: Array,
-    mask: Array | None,
+    mask: Mask,
     config: GPT2Config,
     rng: np.random.Generator | None = None,
     head_mask: Array | None = None,
@@ -107,7 +107,7 @@ def attention_update(
 def self_attention_block(
     params: Params,
     hidden_states: Array,
-    mask: Array | None,
+    mask: Mask,
     factor: float,
     config: GPT2Config,
     rng: np.random.Generator | None = None,
@@ -150,7 +150,7 @@ def cross_attention_block(
     params: Params,
     hidden_states: Array,
     encoder_hidden_states: Array | None,
-    mask: Array | None,
+    mask: Mask,
     factor: float,
     config: GPT2Config,
     rng: np.random.Generator | None = None,

@@ -24,6 +24,8 @@ class Inputs:
         position_ids: int (1, T) or (B, T)
         masks: what each position may see
         token_type_ids: int (1, T) or (B, T), the segments, in families that have them
+        visible: bool (B, T), False at padding, on the host; None if nothing tells
+        encoder_visible: bool (B, S), likewise
     """
 
     input_ids: Any
@@ -31,6 +33,14 @@ class Inputs:
     position_ids: Array
     masks: Masks
     token_type_ids: Any = None
+    visible: Any = None
+    encoder_visible: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, T)."""
+        given = self.inputs_embeds if self.input_ids is None else self.input_ids
+        return given.shape[0], given.shape[1]
 
 
 def prepare_inputs(
@@ -101,6 +111,8 @@ def prepare_inputs(
         np.asarray(checked_positions, like=like),
         Masks(*(None if mask is None else np.asarray(mask, like=like) for mask in masks)),
         None if segments is None else np.asarray(segments, like=like),
+        _visible(attention_mask),
+        None if encoder_hidden_states is None else _visible(encoder_attention_mask),
     )
 
 
@@ -200,6 +212,13 @@ def _own_mask(
         )
     padding = padding_mask(mask)
     return padding if causal is None else causal & padding
+
+
+def _visible(attention_mask: ArrayLike | None) -> Array | None:
+    if attention_mask is None:
+        return None
+    mask = _to_host(attention_mask)
+    return mask != 0 if mask.ndim == 2 else None
 
 
 def _check_ready_mask(mask: Array, shape: tuple[int, ...]) -> Array:

@@ -14,6 +14,7 @@ from minibert2bert.models.inputs import (
     prepare_inputs,
 )
 from minibert2bert.models.outputs import BaseModelOutput, recorded_extras
+from minibert2bert.models.packing import can_be_packed, packed_stack
 from minibert2bert.models.pretrained import PretrainedModel
 from minibert2bert.recording import recording
 
@@ -39,14 +40,25 @@ class Transformer(PretrainedModel):
         inputs: Inputs,
         rng: np.random.Generator | None = None,
         training: bool = False,
+        counted: Array | None = None,
     ) -> tuple[Array, Backward]:
         """Compute the hidden states of checked inputs.
+
+        Args:
+            encoder_hidden_states: (B, S, H), or None
+            inputs: of this model
+            rng: source of the dropout masks; None switches dropout off.
+            training: whether backward will be called
+            counted: bool (B, T), on the host, the positions whose states matter; if they are all
+                tokens, the padding is left out and its states are 0. None is every position.
 
         Returns:
             states: (B, T, H)
             backward: dstates -> dparams, and dencoder_hidden_states if there are any
         """
-        states, stack_backward = self.stack(
+        packs = can_be_packed(inputs, self.config, counted)
+        stack = partial(packed_stack, self.stack) if packs else self.stack
+        states, stack_backward = stack(
             self.stack_params(), encoder_hidden_states, inputs, self.config, rng, training
         )
 

@@ -1,0 +1,1 @@
+"""The tutorials: their sources, and the commands that make notebooks and exercises of them."""

